@@ -4,6 +4,7 @@ adds, counted by convolutions and matrix products alone.
     python benchmarks/steps.py dssd rfb-net repulsion-loss [--preset small] [--batch 16] [--rounds 9]
     python benchmarks/steps.py tridentnet/faster-rcnn:c4-small       # beside another system than its first parent
     python benchmarks/steps.py ga-rpn --predict                      # answers in the place of steps
+    python benchmarks/steps.py ga-rpn --predict --runs runs/ga-rpn runs/fpn    # of what two runs have learned
 
 A child's step should take at most 1.15 times its parent's plus what it adds. The last column is how many times longer
 the child takes over how many times more it computes.
@@ -28,16 +29,18 @@ from stemma.data.scenes import Scenes
 from stemma.engine.running import devices, optim
 
 
-def system_of(name: str, preset: str, count: int, predict: bool,
-              bf16: bool = False) -> tuple[Callable[[], None], Callable[[], float]]:
-    """One step of a paper's own recipe on one batch of drawn scenes, or its answers to it, with weights at random; and
-    what came out of it the last time: the loss, or the sum of scores. As `train` does it: freed memory kept for the
-    next step, weights and pictures laid out as the recipe says, and the network and its losses alone in bf16."""
+def system_of(name: str, preset: str, count: int, predict: bool, bf16: bool = False,
+              run: str = "") -> tuple[Callable[[], None], Callable[[], float]]:
+    """One step of a paper's own recipe on one batch of drawn scenes, or its answers to it, with weights at random, or
+    those of `run`; and what came out of it the last time: the loss, or the sum of scores. As `train` does it: freed
+    memory kept for the next step, weights and pictures laid out as the recipe says, and the network and its losses
+    alone in bf16."""
     devices.keep_memory()
     torch.manual_seed(0)
     card = cards.get(name)
     recipe, data = card.recipe(preset), Scenes(count, 128, seed=1)
-    model: Any = stemma.build(name, preset, info=data.info).train(not predict)
+    model: Any = stemma.load(run) if run else stemma.build(name, preset, info=data.info)
+    model.train(not predict)
     kinds = frozenset({"boxes", "masks", "semantic", "panoptic", "keypoints", "amodal"}.intersection(data.info.kinds))
     batch = next(iter(Loader(data, recipe, train=True, batch=count, mean=model.spec.preprocess.mean, seed=1,
                              needs=kinds).epoch(0)))
@@ -62,8 +65,8 @@ def system_of(name: str, preset: str, count: int, predict: bool,
     return answer if predict else step, lambda: float(out[0].detach())
 
 
-def step_of(name: str, preset: str, count: int, predict: bool, bf16: bool = False) -> Callable[[], None]:
-    return system_of(name, preset, count, predict, bf16)[0]
+def step_of(name: str, preset: str, count: int, predict: bool, bf16: bool = False, run: str = "") -> Callable[[], None]:
+    return system_of(name, preset, count, predict, bf16, run)[0]
 
 
 def seconds(run: Callable[[], None]) -> float:
@@ -78,12 +81,14 @@ def arithmetic(run: Callable[[], None]) -> int:
     return int(counter.get_total_flops())
 
 
-def measured(asked: str, preset: str, count: int, rounds: int, predict: bool) -> str:
+def measured(asked: str, preset: str, count: int, rounds: int, predict: bool,
+             runs: tuple[str, str] = ("", "")) -> str:
     """asked: CHILD[:PRESET], and beside it /PARENT[:PRESET] where that is not its first parent at the same preset."""
     (name, own), (parent, theirs_) = ((*part.split(":"), preset)[:2] for part in (asked + "/").split("/")[:2])
     card = cards.get(name)
     parent = parent or card.parents[0].paper.name
-    child, other = step_of(card.name, own, count, predict), step_of(parent, theirs_, count, predict)
+    child, other = (step_of(n, p, count, predict, run=r)
+                    for n, p, r in zip((card.name, parent), (own, theirs_), runs))
     work = arithmetic(child) / arithmetic(other)
     for run in (child, other):
         run()
@@ -101,10 +106,11 @@ def main() -> None:
     p.add_argument("--batch", type=int, default=16)
     p.add_argument("--rounds", type=int, default=9)
     p.add_argument("--predict", action="store_true")
+    p.add_argument("--runs", nargs=2, default=("", ""), metavar=("CHILD", "PARENT"))
     a = p.parse_args()
     torch.set_num_threads(1)
     for name in a.papers:
-        print(measured(name, a.preset, a.batch, a.rounds, a.predict), flush=True)
+        print(measured(name, a.preset, a.batch, a.rounds, a.predict, tuple(a.runs)), flush=True)
 
 
 if __name__ == "__main__":

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from stemma.core.recipe import Phase, Recipe
 from stemma.core.types import StemmaError
 from stemma.engine.running.budget import Budget, Spent
-from stemma.engine.running.schedule import batch_scale, factor, phase_at
+from stemma.engine.running.schedule import batch_scale, factor, phase_at, rate
 
 
 @pytest.mark.parametrize(
@@ -66,6 +66,13 @@ def test_step_schedule_by_hand() -> None:
     assert [factor(r, f) for f in (0, 0.49, 0.5, 0.74, 0.75, 1)] == pytest.approx([1, 1, 0.1, 0.1, 0.01, 0.01])
 
 
+def test_steps_may_differ_and_there_is_one_for_each_milestone() -> None:
+    r = Recipe(schedule="step", milestones=(0.5, 0.75), gammas=(0.5, 0.2), warmup=0.0)
+    assert [factor(r, f) for f in (0, 0.5, 0.75)] == pytest.approx([1, 0.5, 0.1])
+    with pytest.raises(ValueError, match="recipe.gammas=.* one for each of recipe.milestones"):
+        replace(r, milestones=(0.5,))
+
+
 def test_poly_cosine_linear_constant_by_hand() -> None:
     r = Recipe(warmup=0.0)
     assert factor(replace(r, schedule="poly", power=0.9), 0.5) == pytest.approx(0.5**0.9)
@@ -78,6 +85,20 @@ def test_poly_cosine_linear_constant_by_hand() -> None:
 def test_warm_up_rises_in_a_line_from_its_factor() -> None:
     r = Recipe(schedule="constant", warmup=0.1, warmup_factor=0.2)
     assert [factor(r, f) for f in (0, 0.05, 0.1)] == pytest.approx([0.2, 0.6, 1.0])
+
+
+def test_warm_up_rises_with_a_power_or_stays() -> None:
+    r = Recipe(schedule="constant", warmup=0.1, warmup_factor=0.0, warmup_power=4.0)
+    assert [factor(r, f) for f in (0, 0.05, 0.1)] == pytest.approx([0, 0.5**4, 1])  # darknet's burn-in
+    still = replace(r, warmup_factor=0.1, warmup_power=0.0)
+    assert [factor(still, f) for f in (0, 0.05, 0.0999, 0.1)] == pytest.approx([0.1, 0.1, 0.1, 1])
+
+
+def test_a_phase_with_milestones_has_a_warm_up_of_its_own() -> None:
+    phases = (Phase("a", 1.0, milestones=(0.8,), warmup=0.1), Phase("b", 1.0, milestones=(0.5,)))
+    r = Recipe(phases=phases, warmup=0.3, warmup_factor=0.2, milestones=(0.1, 0.2), gammas=(0.5, 0.5))
+    at = [rate(r, f, p) for f, p in ((0.0, 0), (0.025, 0), (0.05, 0), (0.4, 0), (0.5, 1), (0.75, 1))]
+    assert at == pytest.approx([0.2, 0.6, 1, 0.1, 1, 0.1])
 
 
 def test_warm_up_never_vanishes_in_a_short_budget() -> None:

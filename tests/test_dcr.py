@@ -24,6 +24,7 @@ from stemma.engine.pictures.trainer import Trainer
 from stemma.engine.running import schedule
 from stemma.engine.running.optim import set_awake
 from stemma.papers.localization import dcr
+from stemma.parts.dense.sample import Hardest
 from stemma.parts.regions.refined import Crop, HardFalse, alone, flipped, named
 
 CARD = cards.get("dcr")
@@ -50,15 +51,23 @@ def test_published_counts() -> None:
 
 def test_the_crops_net_learns_at_the_authors_rates() -> None:
     """Four pictures at .0005 for the detector, at .0001 for the crops' net, its last layer ten times as fast (lr and
-    fc_lr of the settings of branch dcr_v1)."""
-    for preset in ("paper", "fpn"):
+    fc_lr of the settings of branch dcr_v1); FPN at .005 (settings of branch master). A detector's first steps, 1,000 or
+    500, are at a tenth (warmup, warmup_lr and warmup_step), and none of the crops' net."""
+    for preset, lr, epochs, late, falls in (("paper", 5e-4, 8, 1000, (5.333,)), ("fpn", 5e-3, 7, 500, (4, 6))):
         r = cards.get("dcr").recipe(preset)
         rate = {name: r.lr * next((v for p, v in r.lr_mult if re.search(p, name)), 1.0)
                 for name in ("backbone.conv1.weight", "crop.conv1.weight", "crop_name.weight")}
-        assert list(rate.values()) == pytest.approx([4 * 5e-4, 4 * 1e-4, 4 * 1e-3])
-        assert r.length == "32epochs", "eight epochs of pictures and mirror images, for either net"
-        falls = [round(schedule.rate(r, f, k), 4) for k, f in ((0, .33), (0, .34), (1, .5), (1, .83), (1, .84))]
-        assert falls == [1, 0.1, 1, 1, 0.1], "5.33 of eight epochs, each net by itself"
+        assert list(rate.values()) == pytest.approx([4 * lr, 4 * 1e-4, 4 * 1e-3])
+        assert r.length == f"{2 * (epochs + 8)}epochs", "eight epochs of pictures and mirror images, for the crops' net"
+        steps, begin = (epochs + 8) * 2 * 118_287 / 4, epochs / (epochs + 8)
+        at = [schedule.rate(r, n / steps, 0) for n in (0, late - 1, late + 1, begin * steps - 1)]
+        assert at == pytest.approx([0.1, 0.1, 1, 0.1 ** len(falls)])
+        for n, fall in enumerate(falls):
+            assert schedule.rate(r, fall * 0.999 / (epochs + 8), 0) == pytest.approx(0.1**n)
+        crops = [schedule.rate(r, begin + (1 - begin) * f, 1) for f in (0, 5.32 / 8, 5.34 / 8)]
+        assert crops == pytest.approx([1, 1, 0.1]), "5.33 of eight epochs, no warm-up"
+    (stage,) = dcr.spec("fpn").stages
+    assert stage.sample == Hardest(512) and stage.once, "ENABLE_OHEM, BATCH_ROIS_OHEM of its settings"
 
 
 @pytest.mark.oracle("torchvision's resnet152", "dcr")

@@ -147,6 +147,13 @@ def test_padding_and_crowds_answer_for_nothing(rule: Assign) -> None:
     assert (state == 0).all()
 
 
+def test_the_best_candidate_is_rescued_from_the_least_overlap_on() -> None:
+    c = Candidates(torch.tensor([[[0.0, 0, 10, 10], [20, 0, 30, 10]]]))
+    t = Targets(torch.tensor([[[0.0, 0, 10, 2], [20, 0, 30, 4]]]), torch.tensor([[0, 0]]))  # they overlap by .2 and .4
+    assert ByIoU(0.7, 0.3, rescue=True)(c, t)[0].tolist() == [[1, 1]]
+    assert ByIoU(0.7, 0.3, rescue=True, least=0.3)(c, t)[0].tolist() == [[0, 1]]
+
+
 def test_anchors_across_the_edge_are_not_asked_and_not_rescued() -> None:
     c = Candidates(torch.tensor([[[-5.0, 0, 25, 30], [0, 0, 18, 18], [50, 50, 120, 90]]]),
                    sizes=torch.tensor([[100.0, 100.0]]))

@@ -227,6 +227,16 @@ def test_a_loss_that_is_nan_names_the_pictures_and_keeps_good_weights(tmp_path: 
     assert Run.open(tmp_path / "run").state == "failed" and "NaN" not in (tmp_path / "run" / "run.json").read_text()
 
 
+def test_each_number_of_a_gradient_is_cut(tmp_path: Path) -> None:
+    """A step of plain descent at rate 1 moves every weight by the bound at most."""
+    sets = {"recipe.optimizer": "sgd", "recipe.momentum": 0.0, "recipe.weight_decay": 0.0, "recipe.warmup": 0.0,
+            "recipe.ema": 0.0, "recipe.clip_value": 1e-3}
+    still, moved = (short(tmp_path / str(lr), "1steps", sets=sets | {"recipe.lr": lr, "recipe.precision": "fp32"},
+                          batch=16, val_every=0).load() for lr in (0.0, 1.0))
+    off = torch.cat([(a - b).detach().flatten().abs() for a, b in zip(still.parameters(), moved.parameters())])
+    assert off.max() == pytest.approx(1e-3, rel=1e-3) and 0 < off.median() < 1e-3
+
+
 def test_weights_that_diverged_do_not_replace_good_ones(tmp_path: Path) -> None:
     with pytest.raises(StemmaError, match="no longer finite|weights from before"):
         short(tmp_path / "run", "30steps", sets={"recipe.optimizer": "sgd", "recipe.lr": 1e20, "recipe.warmup": 0.0,

@@ -16,7 +16,7 @@ from stemma.core.types import Batch, Targets
 from stemma.engine.running import optim
 from stemma.ops import boxes as bx
 from stemma.papers.localization import fpn, ga_rpn
-from stemma.parts.dense.assign import Candidates
+from stemma.parts.dense.assign import ByIoU, Candidates
 from stemma.parts.dense.guided import Adaption, ByBestShape, GuidedHead, bounded, locations
 from stemma.parts.dense.losses import SmoothL1
 from stemma.parts.dense.sample import Everything
@@ -58,6 +58,7 @@ def test_mmdetections_settings() -> None:
     assert rule.shapes.stds == (0.07, 0.07, 0.14, 0.14) and rule.coder.stds == (0.07, 0.07, 0.11, 0.11)
     a = rule.assign_shape
     assert (a.pos, a.neg, a.least, a.octaves, a.ratios) == (0.7, 0.3, 0.3, 3, (0.5, 1.0, 2.0))
+    assert rule.assign == ByIoU(0.7, 0.3, rescue=True, least=0.3) and r.rule.assign == ByIoU(0.5, 0.5, rescue=True)
     assert (rule.centre, rule.ignore, rule.spare, rule.least) == (0.2, 0.5, 0.1, 0.01)
     assert (rule.loc_weight, rule.shape_weight) == (1.0, 0.1)  # the paper's
     s = p.stages[0]

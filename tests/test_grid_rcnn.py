@@ -14,6 +14,7 @@ from stemma.core.part import In, edit, part
 from stemma.core.types import Batch, Detections, StemmaError
 from stemma.ops import boxes as bx
 from stemma.papers.localization import fpn, grid_rcnn
+from stemma.parts.dense.assign import ByIoU
 from stemma.parts.regions.grid import GridBranch, Transfer, edges
 from stemma.parts.regions.heads import Align
 
@@ -55,7 +56,10 @@ def test_the_published_counts() -> None:
 
 
 def test_mmdetections_settings_of_the_released_head() -> None:
-    """configs/grid_rcnn: 576 channels in 36 groups, a first stride of 2, half maps, weight 15, 192 regions."""
+    """configs/grid_rcnn: 576 channels in 36 groups, a first stride of 2, half maps, weight 15, 192 regions; anchors
+    inside alone (allowed_border), an object's best from .3 on (min_pos_iou)."""
+    rpn = grid_rcnn.spec("plus").rpn
+    assert rpn is not None and rpn.assign == ByIoU(0.7, 0.3, rescue=True, inside=True, least=0.3)
     kw = dict(grid_rcnn.spec("plus").branches[0].kw)
     assert (kw["width"], kw["groups"], kw["stride"], kw["half"], kw["weight"], kw["most"], kw["radius"]) == (
         576, 36, 2, True, 15.0, 192, 1)
@@ -189,10 +193,16 @@ def test_points_that_are_no_grid_are_refused(wrong: dict[str, Any]) -> None:
 
 
 def test_grids_of_four_and_nine_by_set_alone() -> None:
-    for points in (4, 9, 16):
-        m = edit(grid_rcnn.spec("small"), "branches.0.points", points)
-        m = edit(edit(m, "branches.0.groups", 4), "branches.0.width", 8 * points).build(3)
-        assert m.branches[0].points == points
+    for preset in ("paper", "plus", "small"):
+        for points in (4, 9, 16):
+            with torch.device("meta"):
+                grid: Any = edit(grid_rcnn.spec(preset), "branches.0.points", points).build(3).branches[0]
+            norms = [m.num_groups for m in grid.convs if isinstance(m, nn.GroupNorm)]
+            assert grid.points == points
+            if points == 9:
+                assert norms == {"paper": [], "plus": [36] * 8, "small": [9] * 3}[preset]
+    m = edit(grid_rcnn.spec("small"), "branches.0.points", 4).build(3)
+    assert all(torch.isfinite(v) for v in m.loss(picture()).values())
 
 
 def picture() -> Batch:

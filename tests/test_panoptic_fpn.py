@@ -98,6 +98,8 @@ def test_every_level_reaches_a_quarter_by_its_own_steps() -> None:
 
 def test_levels_are_added_before_the_score() -> None:
     """The score of the sum is the sum of what each level alone would score, the bias once."""
+    odd = SemanticFPN(In((4,) * 4, (4, 8, 16, 32), 3), width=24)
+    assert {m.num_groups for m in odd.modules() if isinstance(m, nn.GroupNorm)} == {8}, "as many of 32 as divide 24"
     torch.manual_seed(0)
     branch = SemanticFPN(In((4,) * 4, (4, 8, 16, 32), 3), width=8, groups=4)
     nn.init.normal_(branch.score.bias)

@@ -19,6 +19,7 @@ from stemma.core import paper as cards
 from stemma.core.part import In, edit, part
 from stemma.core.types import Batch, Detections, SemanticMap, StemmaError, Targets
 from stemma.engine.running.optim import groups_of
+from stemma.engine.running.schedule import factor
 from stemma.ops import deform, psroi
 from stemma.ops.roi import level_of, roi_align
 from stemma.parts.backbones.resnet import ResNet
@@ -312,6 +313,7 @@ def test_deformable_nets_take_the_steps_of_the_authors_code() -> None:
         steps = float(r.length.removesuffix("epochs")) * 16_551 / r.batch
         assert steps == pytest.approx(7 * seen / 4) and r.milestones[0] * steps == pytest.approx(4.83 * seen / 4)
         assert r.warmup * steps == pytest.approx(1000, rel=0.02) and r.lr == pytest.approx(4 * 0.0005)
+        assert [factor(r, n / steps) for n in (0, 500, 950, 1100)] == pytest.approx([0.1, 0.1, 0.1, 1])
         assert r.lr * r.weight_decay == pytest.approx(0.0005 * 0.0005) and re.search(r.no_decay, "heads.0.cls.bias")
         (post,) = card.spec(preset).post
         assert (post.score, post.keep, post.iou) == (0.001, 300, 0.3)

@@ -230,6 +230,8 @@ def test_the_published_settings() -> None:
     with torch.device("meta"):
         more = sum(p.numel() for p in model.parameters()) - sum(p.numel() for p in parent.build(1).parameters())
     assert more == fact.value
+    r = repulsion_loss.recipe()
+    assert (r.lr, r.batch, r.length, r.milestones, r.weight_decay) == (0.016, 4, "80000steps", (0.75,), 1e-4)
     small: Any = repulsion_loss.spec("small").stages[0]
     assert small.divide == "sampled" and small.repel.gt == small.repel.box == pytest.approx(0.5 * small.positive, 0.05)
     one: Any = repulsion_loss.spec("ssd")

@@ -27,6 +27,7 @@ def test_every_field_of_a_recipe_is_told() -> None:
 @pytest.mark.parametrize("change", [
     {"lr": 0.5}, {"optimizer": "adam"}, {"batch": 3}, {"momentum": 0.5}, {"eps": 1e-3}, {"other_lr": 0.1},
     {"length": "7epochs"}, {"schedule": "poly"}, {"milestones": (0.5,)}, {"gamma": 0.2}, {"warmup": 0.3},
+    {"gammas": (0.5, 0.2)}, {"warmup_power": 4.0}, {"clip_value": 5.0},
     {"weight_decay": 0.1}, {"no_decay": "bias"}, {"lr_mult": (("x", 2.0),)}, {"clip": 1.0}, {"ema": 0.9},
     {"precision": "bf16"}, {"channels_last": False}, {"loss_weights": (("box", 2.0),)},
     {"resize": Resize("square", 300)}, {"resize": Resize(scales=(600, 800))}, {"augment": Augment(flip=0.1)},
@@ -43,8 +44,8 @@ def test_a_field_that_differs_is_in_a_sentence(change: dict[str, Any]) -> None:
 
 
 def test_milestones_of_phases_are_told_and_are_of_the_schedule() -> None:
-    old, new = (Recipe(phases=(Phase("late", 1.0, milestones=m),)) for m in ((0.5,), (0.75,)))
-    assert [what for _, what in differences(old, new)] == ["in its phases rates fall elsewhere"]
+    old, new = (Recipe(phases=(Phase("late", 1.0, milestones=m, warmup=w),)) for m, w in (((0.5,), 0.0), ((0.75,), 0.1)))
+    assert [what for _, what in differences(old, new)] == ["in its phases rates go otherwise"]
     assert trained_as(new, Recipe(lr=0.5)) == Recipe(lr=0.5, phases=(Phase("late", 1.0),))
 
 

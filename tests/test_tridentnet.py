@@ -310,6 +310,7 @@ def test_published_settings_are_those_of_the_authors_configuration() -> None:
     assert rpn.assign == OwnRange(0.7, 0.3, rescue=True, inside=True) and rpn.box == SmoothL1(1 / 9)
     assert stage.box == SmoothL1(1.0) and stage.head["pool"].size == 7 and stage.head["stride"] == 1
     assert (r.warmup * 90_000, r.warmup_factor, r.resize.longest) == (pytest.approx(3000), 0.0, 1200)
+    assert r.clip_value == 5 and (r.lr, r.batch, r.milestones) == (0.02, 16, (2 / 3, 8 / 9))
     with torch.device("meta"):
         head = spec.build(80).heads[0]
         assert head.stage(torch.zeros(1, 1024, 7, 7)).shape == (1, 2048, 7, 7)

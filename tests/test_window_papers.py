@@ -15,6 +15,7 @@ from stemma.core.types import Batch, Detections, Sample, StemmaError, Targets
 from stemma.data.loader import Loader
 from stemma.data.scenes import Scenes
 from stemma.engine.pictures.answers import to_file
+from stemma.engine.running.schedule import factor
 from stemma.metrics import Evaluator
 from stemma.ops import boxes as bx
 from stemma.papers.localization import deepmask, localization_for_free
@@ -156,6 +157,15 @@ def test_eq_1_sums_over_the_32_windows_of_a_step() -> None:
         assert (windows == 32 and recipe.loss_weights == (("mask", windows), ("score", windows))
                 and rule.weight == 1 / windows)
     assert deepmask.spec().rule.truth == 224 == deepmask.spec().window and deepmask.spec("released").rule.truth == 112
+
+
+def test_the_released_code_takes_steps_of_three_rates() -> None:
+    """updateScheduler and the options of train.lua: 300 epochs of 4,000 batches at .001, .0005 from epoch 51 on and
+    .0001 from 121 on."""
+    r = deepmask.recipe("released")
+    assert (r.length, r.weight_decay, r.momentum) == ("1200000steps", 5e-4, 0.9)
+    epochs = [r.lr * factor(r, (epoch - 0.5) / 300) for epoch in (1, 50, 51, 120, 121, 300)]
+    assert epochs == pytest.approx([1e-3, 1e-3, 5e-4, 5e-4, 1e-4, 1e-4])
 
 
 def _grid(window: Tensor, side: int, fine: int) -> Tensor:

@@ -17,6 +17,7 @@ from stemma.core import paper as cards
 from stemma.core.part import In, diff
 from stemma.core.types import StemmaError, Targets
 from stemma.engine.running.optim import groups_of
+from stemma.engine.running.schedule import factor
 from stemma.papers.localization import yolo_v2, yolo_v3
 from stemma.parts.backbones.darknet import Darknet53, Residual
 from stemma.parts.dense.anchors import ScalePriors, lay
@@ -55,6 +56,16 @@ def test_published_boxes_and_operations(side: int, boxes: int, giga: float) -> N
         raw = model(torch.empty(1, 3, side, side))
     assert raw.logits.shape == (1, boxes, 80) and len(counted) == 75
     assert [m.out_channels for m in model.head.last] == [255] * 3 and round(sum(counted) / 1e9, 2) == giga
+
+
+@pytest.mark.parametrize("card,preset,steps", [(yolo_v3, "paper", 500_200), (yolo_v2, "paper", 160 * 16_551 / 64),
+                                               (yolo_v2, "coco", 160 * 118_287 / 64)])
+def test_the_first_thousand_steps_burn_in(card: Any, preset: str, steps: float) -> None:
+    """`burn_in` and `power` of Darknet: the rate times (step / 1,000)^4."""
+    r = card.recipe(preset)
+    assert [factor(r, n / steps) for n in (0, 500, 900, 1001)] == pytest.approx([0, 0.5**4, 0.9**4, 1])
+    falls = (0.799, 0.8, 0.9) if card is yolo_v3 else (0.374, 0.375, 0.5625)
+    assert [factor(r, f) for f in falls] == pytest.approx([1, 0.1, 0.01])
 
 
 def test_the_pair_with_yolo_v2_differs_in_what_the_paper_changes_alone() -> None:

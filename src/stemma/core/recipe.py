@@ -125,6 +125,7 @@ class Phase:
     run: str = ""
     passes: int = 1
     milestones: tuple[float, ...] = ()
+    warmup: float = 0.0  # fraction of a phase with milestones, whose own warm-up this is
 
 
 @dataclass(frozen=True)
@@ -189,6 +190,7 @@ class Life:
 LIMITS: tuple[tuple[str, float, float], ...] = (  # what a number of a recipe may be: from, to
     ("lr", 0.0, math.inf), ("other_lr", 0.0, math.inf), ("momentum", 0.0, 1.0), ("weight_decay", 0.0, math.inf),
     ("batch", 1, math.inf), ("accumulate", 1, math.inf), ("warmup", 0.0, 1.0), ("warmup_factor", 0.0, 1.0),
+    ("warmup_power", 0.0, math.inf),
     ("clip", 0.0, math.inf), ("clip_value", 0.0, math.inf), ("ema", 0.0, 1.0), ("warmup_steps", 0, math.inf),
     ("agc", 0.0, math.inf),
 )
@@ -207,13 +209,15 @@ class Recipe:
     length: str = "90000steps"  # the published budget, in one unit: s, steps, epochs or images
     schedule: Literal["step", "poly", "cosine", "linear", "constant"] = "step"
     milestones: tuple[float, ...] = (0.667, 0.889)  # fractions of the budget; `linear`: where the decay to 0 begins
-    gamma: float = 0.1
+    gamma: float = 0.1  # what each milestone multiplies the rate with
+    gammas: tuple[float, ...] = ()  # one a milestone, where they differ
     power: float = 0.9
     warmup: float = 0.01  # fraction of the budget
     warmup_factor: float = 0.001
+    warmup_power: float = 1.0  # of the rise from there; 0: no rise, the factor to the end of the warm-up
     warmup_steps: int = 0  # updates over which an agent's rate rises from 0
     clip: float = 0.0  # gradient norm; 0 = off
-    clip_value: float = 0.0  # each gradient by itself; 0 = off (agents)
+    clip_value: float = 0.0  # each number of a gradient by itself; 0 = off
     clips: tuple[tuple[str, float], ...] = ()  # (regex over parameter names, gradient norm of these) (agents)
     agc: float = 0.0  # laprop: a tensor's gradient is at most so many times as long as the tensor; 0 = off
     eps: float = 1e-8  # of Adam, AdamW and LaProp
@@ -233,6 +237,8 @@ class Recipe:
 
     def __post_init__(self) -> None:
         _within(self, "recipe.", *LIMITS)
+        if self.gammas and len(self.gammas) != len(self.milestones):
+            raise ValueError(f"recipe.gammas={self.gammas} must be one for each of recipe.milestones={self.milestones}")
 
     def at(self, size: int) -> Recipe:
         """The same for pictures of `size` pixels: windows and warps in proportion, as `Resize.at`."""

@@ -49,9 +49,11 @@ def _rate(old: Recipe, new: Recipe, names: list[str]) -> str:
 
 def _course(old: Recipe, new: Recipe, names: list[str]) -> str:
     def of(r: Recipe) -> str:
-        shape = {"step": f"steps of {r.gamma:g} at {_value(r.milestones)}", "poly": f"a fall of power {r.power:g}",
+        shape = {"step": f"steps of {_value(r.gammas or r.gamma)} at {_value(r.milestones)}",
+                 "poly": f"a fall of power {r.power:g}",
                  "linear": f"a linear fall from {_value(r.milestones[:1])} on"}.get(r.schedule, r.schedule)
-        return f"{shape}, warm-up {r.warmup:g} from {r.warmup_factor:g}"
+        rise = {0.0: "at", 1.0: "from"}.get(r.warmup_power, f"by the power {r.warmup_power:g} from")
+        return f"{shape}, warm-up {r.warmup:g} {rise} {r.warmup_factor:g}"
 
     return f"{of(new)} in the place of {of(old)}"
 
@@ -68,13 +70,14 @@ def _phases(old: Recipe, new: Recipe, names: list[str]) -> str:
     of = lambda r: _value(tuple(f"{p.name} {p.share:.3g}" for p in r.phases)) if r.phases else "one"  # noqa: E731
     if of(old) != of(new):
         return f"phases {of(new)} in the place of {of(old)}"
-    return f"in its phases {'rates fall elsewhere' if all('milestones' in n for n in names) else 'other parts learn'}"
+    rates = all("milestones" in n or "warmup" in n for n in names)
+    return f"in its phases {'rates go otherwise' if rates else 'other parts learn'}"
 
 
 GROUPS: tuple[Group, ...] = (
     Group(("optimizer", "lr", "batch", "momentum", "eps", "other_lr"), _rate),
     Group(("length",), lambda a, b, _: f"published for {b.length} in the place of {a.length}"),
-    Group(("schedule", "milestones", "gamma", "power", "warmup", "warmup_factor"), _course),
+    Group(("schedule", "milestones", "gamma", "gammas", "power", "warmup", "warmup_factor", "warmup_power"), _course),
     Group(("weight_decay", "no_decay"), _listed({"weight_decay": "weight decay", "no_decay": "none on"})),
     Group(("lr_mult",), _listed({"lr_mult": "rates of single layers"})),
     Group(("clip", "clip_value", "clips", "agc", "warmup_steps", "ema", "accumulate", "precision", "channels_last"),
@@ -117,7 +120,7 @@ def untold(old: Recipe, new: Recipe) -> list[str]:
 def trained_as(own: Recipe, other: Recipe) -> Recipe:
     """`own` with all of `other` but what a system's shape asks for: how pictures come, boxes from outside, phases,
     rates of its own layers."""
-    phases = tuple(replace(p, milestones=()) for p in own.phases)  # they are of the schedule
+    phases = tuple(replace(p, milestones=(), warmup=0.0) for p in own.phases)  # they are of the schedule
     return replace(own, phases=phases, **{f.name: getattr(other, f.name) for f in fields(Recipe) if f.name not in OWN})
 
 

@@ -13,16 +13,18 @@ LEAST, MOST = 10, 0.25  # a warm-up takes so many steps, however short the budge
 def factor(recipe: Recipe, fraction: float, steps: float = math.inf) -> float:
     """What the base rate is multiplied with at `fraction` (0..1) of the budget, after `steps` steps.
 
-    step:   gamma to the number of milestones passed
+    step:   gamma to the number of milestones passed, or the product of their gammas
     poly:   (1 - fraction) ** power (DeepLab)
     cosine: half a cosine down to 0
     linear: 1 until the first milestone, then straight to 0
-    In the first `warmup` of the budget, the result is also multiplied with a line from `warmup_factor` to 1; where that
-    is less than LEAST steps, in the first LEAST, or the first quarter of a budget shorter still.
+    In the first `warmup` of the budget, the result is also multiplied with a line from `warmup_factor` to 1, or the
+    `warmup_power` of one, or the factor alone (power 0); where that is less than LEAST steps, in the first LEAST, or
+    the first quarter of a budget shorter still.
     """
     f = min(1.0, max(0.0, fraction))
     if recipe.schedule == "step":
-        value = recipe.gamma ** sum(m <= f for m in recipe.milestones)
+        passed = sum(m <= f for m in recipe.milestones)
+        value = math.prod(recipe.gammas[:passed]) if recipe.gammas else recipe.gamma**passed
     elif recipe.schedule == "poly":
         value = (1 - f) ** recipe.power
     elif recipe.schedule == "cosine":
@@ -33,7 +35,8 @@ def factor(recipe: Recipe, fraction: float, steps: float = math.inf) -> float:
     else:
         value = 1.0
     if recipe.warmup and (risen := max(min(f / recipe.warmup, steps / LEAST), f / max(MOST, recipe.warmup))) < 1:
-        value *= recipe.warmup_factor + (1 - recipe.warmup_factor) * risen
+        rise = risen**recipe.warmup_power if recipe.warmup_power else 0.0
+        value *= recipe.warmup_factor + (1 - recipe.warmup_factor) * rise
     return value
 
 
@@ -62,11 +65,12 @@ def learning(phases: tuple[Phase, ...], fraction: float) -> float:
 
 def rate(recipe: Recipe, fraction: float, phase: int, steps: float = math.inf) -> float:
     """What the base rate is multiplied with at `fraction` of the budget, in the phase of that index (-1: none): by the
-    phase's own milestones and the part of it that is over, where it has some, else by the schedule over all phases that
-    learn."""
-    if phase >= 0 and (own := recipe.phases[phase].milestones):
+    phase's own milestones and warm-up and the part of it that is over, where it has some, else by the schedule over all
+    phases that learn."""
+    if phase >= 0 and (own := recipe.phases[phase]).milestones:
         begin, end = span(recipe.phases, phase)
-        return factor(replace(recipe, milestones=own), (fraction - begin) / max(end - begin, 1e-12), steps)
+        mine = replace(recipe, milestones=own.milestones, gammas=(), warmup=own.warmup)
+        return factor(mine, (fraction - begin) / max(end - begin, 1e-12), steps)
     return factor(recipe, learning(recipe.phases, fraction), steps)
 
 

@@ -216,6 +216,8 @@ class Training(ABC):
                 self.sums[k] = self.sums.get(k, torch.zeros((), device=self.device)) + v.detach().float() / self.parts
         if self.recipe.clip:
             self.fabric.clip_gradients(self.module, self.optimizer, max_norm=self.recipe.clip, error_if_nonfinite=False)
+        if self.recipe.clip_value:
+            self.fabric.clip_gradients(self.module, self.optimizer, clip_val=self.recipe.clip_value)
         self.stepper.step()
         self.optimizer.zero_grad(set_to_none=True)
         if self.ema is not None:

@@ -89,7 +89,7 @@ def recipe(preset: str = "paper") -> Recipe:
     squeeze = ((r"\.reduce\.", 3.0),) if preset == "paper" else ()
     return replace(
         r_fcn.recipe(), lr=2e-3, batch=4, length="14epochs", milestones=(4.83 / 7,), warmup=0.017, warmup_factor=0.1,
-        weight_decay=5e-4 / 4, no_decay=r"bias$", lr_mult=(*squeeze, *shift),
+        warmup_power=0.0, weight_decay=5e-4 / 4, no_decay=r"bias$", lr_mult=(*squeeze, *shift),
     )
 
 

@@ -54,10 +54,6 @@ class Guided(DenseRule):
         still = torch.zeros_like(raw.shape)
         return self.shapes.decode(raw.references(), torch.cat([still, raw.shape], -1))
 
-    def guided(self, raw: Any) -> Any:
-        """What the net says, of its own anchors."""
-        return raw if raw.shape is None else replace(raw, anchors=self.made(raw).detach(), shape=None)
-
     def loss(self, raw: Any, t: Targets, classes: int, sizes: Tensor | None = None, prefix: str = "") -> Losses:
         """`loc` and `shape` beside the parent's (eq. 7)."""
         anchors = self.anchors
@@ -75,7 +71,8 @@ class Guided(DenseRule):
             off, own = bounded(bx.centre_size(self.made(raw))[1], want, self.bend), used & (state == 1)
             count = used if self.divide == "sampled" else own
             shape = torch.where(own, off, 0.0).sum() / normaliser(count.sum().float())
-        return super().loss(self.guided(raw), t, classes, sizes, prefix) | {
+        said = replace(raw, anchors=self.made(raw).detach(), shape=None)
+        return super().loss(said, t, classes, sizes, prefix) | {
             f"{prefix}loc": self.loc_weight * loc, f"{prefix}shape": self.shape_weight * shape}
 
     def asked(self, object: Float[Tensor, "*A"]) -> Bool[Tensor, "*A"]:
@@ -85,12 +82,13 @@ class Guided(DenseRule):
     def rank(self, raw: Any) -> Float[Tensor, "B A"]:
         return super().rank(raw).masked_fill(~self.asked(raw.object), -torch.inf)
 
-    def decode(self, raw: Any, at: Tensor, sizes: Tensor | None) -> Float[Tensor, "B M 4"]:
-        return super().decode(self.guided(raw), at, sizes)
+    def said(self, raw: Any, at: Tensor) -> Float[Tensor, "B M 4"]:
+        few = replace(raw, anchors=bx.take(raw.references(), at), shape=bx.take(raw.shape, at))
+        return self.coder.decode(self.made(few), bx.take(raw.codes, at))
 
     def predict(self, raw: Any, sizes: Tensor | None = None) -> Detections:
         out = ~self.asked(raw.object)[..., None]
-        return super().predict(replace(self.guided(raw), logits=raw.logits.masked_fill(out, -1e4)), sizes)
+        return super().predict(replace(raw, logits=raw.logits.masked_fill(out, -1e4)), sizes)
 
 
 def guide(rule: DenseRule, scale: float, offset: float, **change: Any) -> Guided:
@@ -116,7 +114,8 @@ def spec(preset: str = "paper") -> Any:
     coder, halved = Delta((0.07, 0.07, 0.11, 0.11)), Delta((0.05, 0.05, 0.1, 0.1))
     if small:
         return replace(p, rpn=guide(p.rpn, 4.0, 0.5, coder=coder), rpn_head=part(GuidedHead))
-    rpn = guide(p.rpn, 8.0, 0.0, coder=coder, box=bent, proposals=Proposals(1000, 300, 2000, 300))
+    rpn = guide(p.rpn, 8.0, 0.0, coder=coder, box=bent, assign=ByIoU(0.7, 0.3, rescue=True, least=0.3),
+                proposals=Proposals(1000, 300, 2000, 300))
     stage = replace(p.stages[0], assign=ByIoU(0.6, 0.6), sample=Random(256, 0.25), count=256, coder=halved, box=bent)
     return replace(p, rpn=rpn, rpn_head=part(GuidedHead), stages=(stage,), post=(PerClassNMS(0.5, 1e-3, 100),))
 
@@ -129,8 +128,7 @@ def recipe(preset: str = "paper") -> Recipe:
     r = replace(r, clip=35.0, warmup=500 / 90_000, warmup_factor=1 / 3) if size == "paper" else r
     if preset.startswith("plug-in"):
         r = replace(r, phases=(Phase("proposals and regions", 1.0, r"^rpn_head|^heads"),))
-        return r if size == "small" else replace(r, length="3epochs")
-    return r
+    return replace(r, length="3epochs") if preset == "plug-in" else r
 
 
 def resized(spec: Any, recipe: Recipe, size: int) -> tuple[Any, Recipe]:

@@ -7,6 +7,7 @@ from dataclasses import replace
 from ...core.paper import Claim, Fact, Paper, Parent
 from ...core.part import part
 from ...core.recipe import Recipe
+from ...parts.dense.assign import ByIoU
 from ...parts.dense.post import PerClassNMS
 from ...parts.regions.grid import GridBranch
 from ...parts.regions.heads import Align
@@ -24,7 +25,11 @@ def spec(preset: str = "paper") -> TwoStage:
         pool = Align(14, aligned=True, levels=3, canonical=96.0)
         small = plus.but(pool=pool, convs=3, width=36, each=4, groups=9, most=8, std=0.05)
         return replace(net, post=(PerClassNMS(0.3, 0.02, 50, pre=400),), branches=(small,))
-    return replace(net, branches=(plus,)) if preset == "plus" else net
+    if preset == "plus":
+        assert net.rpn is not None
+        rpn = replace(net.rpn, assign=ByIoU(0.7, 0.3, rescue=True, inside=True, least=0.3))
+        return replace(net, rpn=rpn, branches=(plus,))
+    return net
 
 
 def recipe(preset: str = "paper") -> Recipe:
@@ -66,7 +71,7 @@ PAPER = Paper(
         "the last has 64 channels a point and both deconvolutions go by points, as in the released head, and so do "
         "transfers: a 5x5 a channel and a 1x1, where the paper has three 5x5s.",
         "'plus' is the released head as mmdetection has it: 576 channels, group norm, a first stride of 2, half maps, "
-        "192 regions a picture.",
+        "192 regions a picture; anchors inside the picture alone, the best of an object from an overlap of .3 on.",
         "The grid of two by two is branches.0.points=4, no transfers branches.0.fused=false, the plain "
         "region without jitter branches.0.jitter=0.",
         "Cells are floored, also left of and above the region, where mmdetection's cast goes towards zero. 96 regions "

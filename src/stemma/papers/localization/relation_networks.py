@@ -137,7 +137,8 @@ PAPER = Paper(
         "The cross entropy is of the product of both scores and the gradient goes into the class score too, as in the "
         "code; boxes are taken as they are. Objects stand among the regions in training and are looked at by none.",
         "'staged' trains the detector first and the removal alone after it, as phases of one run, whose rates fall by "
-        "themselves; the code loads a trained detector.",
+        "themselves; the code loads a trained detector, in its settings one without relations "
+        "(stages.0.head.relations=0,0).",
         "The code's classes below .01 (FPN: .05) are left out, removal.least, and what then scores below .001. Of a "
         "class 100 regions are ranked, with FPN 150, removal.first. The FPN of the code takes 1,000 stored proposals; "
         "ours makes them.",

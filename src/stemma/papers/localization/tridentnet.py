@@ -133,7 +133,7 @@ def spec(preset: str = "paper") -> TridentNet:
 def recipe(preset: str = "paper") -> Recipe:
     """Its parent's, 90,000 steps of 16 pictures at .02, after a rise from nothing over 3,000 (authors' code)."""
     r = faster_rcnn.recipe("small" if preset == "small" else "c4")
-    return r if preset == "small" else replace(r, warmup=1 / 30, warmup_factor=0.0,
+    return r if preset == "small" else replace(r, warmup=1 / 30, warmup_factor=0.0, clip_value=5.0,
                                                    resize=Resize("shortest", 800, 1200, 32))
 
 
@@ -174,7 +174,7 @@ PAPER = Paper(
         "picture with a short side of 480, as most of COCO's, at 800. Ranges of (0, 1e5) for all make an ensemble.",
         "The paper's results are of ResNet-101: backbone.depth=101. Filters of a look's own: shared=false. One to four "
         "looks: dilations and ranges of as many. Another stage: stage=layer2. The code tests on long sides of up to "
-        "2,000 pixels, and cuts each number of a gradient at 5.",
+        "2,000 pixels.",
         "Objects of other ranges count as crowds: regions that lie in one by more than half are not asked, where the "
         "code lets them answer for it. 'fast' trains without ranges, as the authors' configuration does."),
     size=Size("the short side; anchors are shares of it and go along, and ranges stay those of the file", resized))

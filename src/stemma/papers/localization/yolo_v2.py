@@ -57,8 +57,8 @@ def spec(preset: str = "paper") -> Dense[Any]:
 
 
 def recipe(preset: str = "paper") -> Recipe:
-    """160 epochs from 1e-3, a tenth from epochs 60 and 90, a size from 320 to 608 drawn every ten batches; small ones
-    are YOLOv1's small at such sizes.
+    """160 epochs from 1e-3, a tenth from epochs 60 and 90, after Darknet's burn-in of 1,000 steps; a size from 320 to
+    608 drawn every ten batches; small ones are YOLOv1's small at such sizes.
 
     "classifier": 160 epochs at 224 from .1, falling with the fourth power; "classifier-448": ten more at 448 (sec. 2,
     "high resolution classifier").
@@ -76,9 +76,11 @@ def recipe(preset: str = "paper") -> Recipe:
             length="10epochs" if fine else "160epochs", schedule="poly", power=4.0, warmup=0.0, no_decay=plain,
             resize=Resize("square", 448 if fine else 224), augment=look,
         )
+    pictures = 16_551 if preset == "paper" else 118_287  # of VOC 2007 and 2012, of COCO
     return Recipe(
         optimizer="sgd", lr=1e-3, momentum=0.9, weight_decay=5e-4, batch=64,
-        length="160epochs", schedule="step", milestones=(60 / 160, 90 / 160), warmup=0.02, no_decay=plain,
+        length="160epochs", schedule="step", milestones=(60 / 160, 90 / 160), warmup=1000 / (160 * pictures / 64),
+        warmup_factor=0.0, warmup_power=4.0, no_decay=plain,
         resize=Resize("letterbox", 544 if preset == "yolo9000" else 416, scales=tuple(range(320, 609, 32)), hold=10),
         augment=look,
     )

@@ -45,8 +45,8 @@ def spec(preset: str = "paper") -> Dense[Any]:
 
 
 def recipe(preset: str = "paper") -> Recipe:
-    """YOLOv2's for 500,200 steps of 64 pictures from 1e-3, a tenth from 400,000 and from 450,000 (released
-    configuration); "classifier": YOLOv2's at 256 pixels (sec. 2.4); "small": YOLOv2's small."""
+    """YOLOv2's for 500,200 steps of 64 pictures from 1e-3, a tenth from 400,000 and from 450,000, 1,000 of burn-in
+    (released configuration); "classifier": YOLOv2's at 256 pixels (sec. 2.4); "small": YOLOv2's small."""
     p = yolo_v2.recipe(preset)
     if preset == "paper":
         return replace(p, length="500200steps", milestones=(400_000 / 500_200, 450_000 / 500_200),
@@ -125,7 +125,6 @@ PAPER = Paper(
         "Sec. 2.1 spares a box from .5, the released configuration from .7, which rule.assign.spare is.",
         "Training changes a picture's shape and lays it anywhere in a square, as the code does; else it is padded on "
         "the right and below, where the code puts it into the middle. The code's squares are grey, ours black.",
-        "Burn-in rises with the fourth power of the step in the code, evenly here.",
         "Other thresholds than the code's: the best 1,000 pairs of box and class go on to NMS (rule.pre), and the best "
         "100 are kept.",
     ),

@@ -59,9 +59,9 @@ class ByIoU:
 
     `low`: background overlaps an object by this much at least, and what overlaps less is not asked (Fast R-CNN
     sec. 2.3: .1). `rescue` makes the best candidates of every object positive, ties included, whatever their IoU
-    (Faster R-CNN sec. 3.1.2 i); such a candidate answers for the object that it overlaps most, which as a rule is the
-    one it was rescued for. `inside` does not ask candidates that cross the picture's edge (Faster R-CNN sec. 3.3); it
-    needs `Candidates.sizes`.
+    (Faster R-CNN sec. 3.1.2 i) or from `least` on; such a candidate answers for the object that it overlaps most, which
+    as a rule is the one it was rescued for. `inside` does not ask candidates that cross the picture's edge (Faster
+    R-CNN sec. 3.3); it needs `Candidates.sizes`.
     `crowd`: background candidates with more than this share of their area inside a crowd are not asked.
     """
 
@@ -71,6 +71,7 @@ class ByIoU:
     inside: bool = False
     crowd: float = 0.5
     low: float = 0.0
+    least: float = 0.0
 
     def __call__(self, c: Candidates, t: Targets) -> Assigned:
         if t.boxes.shape[1] == 0:
@@ -88,7 +89,7 @@ class ByIoU:
             state = torch.where(best < self.low, -1, state)
         if self.rescue:
             top = iou.amax(2, keepdim=True)
-            state = torch.where(((iou == top) & (top > 0)).any(1), 1, state)
+            state = torch.where(((iou == top) & (top > 0) & (top >= self.least)).any(1), 1, state)
         state = spare_crowds(state, both, c, t, self.crowd)
         if self.inside:
             state = torch.where(self.within(c), state, -1)

@@ -62,12 +62,14 @@ class GuidedHead(nn.Module):
     def forward(self, xs: list[Tensor], asked: Asked | None = None) -> Guided:
         """`asked`: of the location's logits, the cells whose features need be adapted (sec. 3.2, inference); the others
         say what a feature of 0 would."""
-        ys = [F.relu(self.conv(x)) for x in xs]
-        maps = [self.shape(y) for y in ys]
-        loc = torch.cat([flat(self.loc(y), 1) for y in ys], 1)[..., 0]
-        shape = torch.cat([flat(v, 2) for v in maps], 1)
+        assert self.loc.bias is not None and self.shape.bias is not None
+        weight, bias = (torch.cat(v) for v in ((self.loc.weight, self.shape.weight), (self.loc.bias, self.shape.bias)))
+        ys = [F.relu(self.conv(x), inplace=True) for x in xs]
+        maps = [F.conv2d(y, weight, bias) for y in ys]  # both in one: they read the same
+        loc, shape = torch.cat([flat(v, 3) for v in maps], 1).split((1, 2), -1)
+        loc = loc[..., 0]
         if asked is None or not sparing(loc):
-            zs = [self.adapt(y, v) for y, v in zip(ys, maps)]
+            zs = [self.adapt(y, v[:, 1:]) for y, v in zip(ys, maps)]
             logits, codes = (torch.cat([flat(layer(z), k) for z in zs], 1)
                              for layer, k in ((self.cls, self.k), (self.box, 4)))
             return logits, codes, loc, shape

@@ -55,7 +55,7 @@ class Block(nn.Module):
     def __init__(self, into: int, out: int, told: int, groups: int = 8) -> None:
         super().__init__()
         self.first, self.second = nn.Conv2d(into, out, 3, padding=1), nn.Conv2d(out, out, 3, padding=1)
-        self.norms = nn.ModuleList([nn.GroupNorm(math.gcd(groups, into), into), nn.GroupNorm(groups, out)])
+        self.norms = nn.ModuleList(nn.GroupNorm(math.gcd(groups, width), width) for width in (into, out))
         self.film = nn.Linear(told, 2 * out)
         self.skip = nn.Conv2d(into, out, 1) if into != out else nn.Identity()
         nn.init.zeros_(self.second.weight)
@@ -98,7 +98,8 @@ class FilmUNet(nn.Module):
                 now = w
             if i:
                 self.up.append(nn.Conv2d(now, now, 3, padding=1))
-        self.last = nn.Sequential(nn.GroupNorm(8, now), nn.SiLU(), nn.Conv2d(now, z * patch**2, 3, padding=1))
+        self.last = nn.Sequential(nn.GroupNorm(math.gcd(8, now), now), nn.SiLU(),
+                                  nn.Conv2d(now, z * patch**2, 3, padding=1))
         nn.init.zeros_(self.last[2].weight)  # type: ignore[arg-type]
         nn.init.zeros_(self.last[2].bias)  # type: ignore[arg-type]
 

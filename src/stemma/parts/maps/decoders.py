@@ -189,7 +189,7 @@ class SemanticFPN(Decoder):
             for i in range(max(1, doublings)):
                 conv = nn.Conv2d(width if i else channels, width, 3, padding=1, bias=False)
                 nn.init.kaiming_normal_(conv.weight, mode="fan_out", nonlinearity="relu")
-                layers += [conv, nn.GroupNorm(groups, width), nn.ReLU(inplace=True)]
+                layers += [conv, nn.GroupNorm(math.gcd(groups, width), width), nn.ReLU(inplace=True)]
                 layers += [nn.Upsample(scale_factor=2, mode="bilinear")] if doublings else []
             self.towers.append(nn.Sequential(*layers))
         self.score = nn.Conv2d(width, inp.classes, 1)

@@ -4,6 +4,7 @@ Axes: B images, R regions, P points of the grid (columns outside, rows inside), 
 """
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 from typing import Literal
 
@@ -59,8 +60,9 @@ class GridBranch(Branch):
     The maps: dilated convolutions, the first of `stride`; two transfers (eq. 4); two deconvolutions by points. With and
     without transfers, both pay binary cross entropy against a cross of radius `radius`, on at most `most` regions a
     picture, moved and stretched by up to `jitter` of their size. `half`: each point has that half of its maps in which
-    it can lie (Grid R-CNN Plus, arXiv 1906.05688). `each`: channels a point; `std`: deviation of the deconvolutions'
-    first weights.
+    it can lie (Grid R-CNN Plus, arXiv 1906.05688). `each`: channels a point; `groups`:
+    of a norm after each convolution, as many as divide its channels, 0 for none; `std`: deviation of the
+    deconvolutions' first weights.
     """
 
     moves = True
@@ -80,7 +82,7 @@ class GridBranch(Branch):
         for i in range(convs):
             c, d = inp.channels[0] if i == 0 else width, points * each if i == convs - 1 else width
             layers += [nn.Conv2d(c, d, 3, stride if i == 0 else 1, dilation, dilation),
-                       *([nn.GroupNorm(groups, d)] if groups else []), nn.ReLU(inplace=True)]
+                       *([nn.GroupNorm(math.gcd(groups, d), d)] if groups else []), nn.ReLU(inplace=True)]
         self.convs = nn.Sequential(*layers)
         self.transfers = nn.ModuleList(Transfer(self.side, each) for _ in range(2 * fused))
         self.up = nn.ConvTranspose2d(points * each, points * each, 4, 2, 1, groups=points)
