@@ -18,6 +18,7 @@ from typing import Any, Protocol, cast
 
 from ..core import paper as papers
 from ..core.paper import Paper
+from ..core.recipe import Recipe
 from ..core.types import StemmaError, at_least
 from .running import checkpoint
 from .running.budget import Budget
@@ -64,6 +65,7 @@ class Wing(Protocol):
     SCORES: tuple[str, ...]  # the numbers of a validation that progress shows: the first that is there
     ABOUT: str  # what its systems do, after a system's name: "lives in a world"
     INSTEAD: dict[str, str]  # option of another wing -> what to say instead
+    UNREAD: tuple[str, ...]  # settings of a recipe that its trainings do not read, by what their paths begin with
 
     train: Callable[..., Run]
     evaluate: Callable[..., dict[str, Any]]
@@ -73,8 +75,9 @@ class Wing(Protocol):
     trial: Callable[..., dict[str, Any]]
     # What not every wing has: GUESTS, tasks of other wings whose systems it compares with its own (it trains them by
     # `train` of this module and measures them itself; what `Ready.told` holds comes back in `Job.told`);
-    # latency(folders, data, format, device) -> how long an answer takes, where comparisons
-    # tell it; first_command(where, format, data_options) -> what to begin with on data, and why, or None.
+    # latency(folders, data, format, device) -> how long an answer takes, where comparisons tell it; idle(recipe) ->
+    # settings besides `UNREAD` that a recipe gives and does not read; first_command(where, format, data_options) ->
+    # what to begin with on data, and why, or None.
     # Where a system may be a network by a paper's protocol, `PAPER@NETWORK`, it offers besides NETWORKS = True,
     # label(network) -> what it is called, and stands_for(word) -> "PAPER@NETWORK", or None.
 
@@ -145,6 +148,25 @@ def call(function: Callable[..., Any], card: Paper, *given: Any, **options: Any)
     return function(*given, **said)
 
 
+def unread(card: Paper, recipe: Recipe) -> tuple[str, ...]:
+    """What a recipe of a card holds and trainings of its wing do not read: what paths within it begin with."""
+    wing = wing_of(card.task)
+    return (*wing.UNREAD, *(wing.idle(recipe) if hasattr(wing, "idle") else ()))
+
+
+def check_sets(card: Paper, sets: dict[str, Any] | None) -> None:
+    """Raises `StemmaError` for a setting of the recipe that a card's wing does not read."""
+    wing = wing_of(card.task)
+    for path in sets or ():
+        if lies_in(path.removeprefix("recipe."), wing.UNREAD) and path.startswith("recipe."):
+            raise StemmaError(f"'{path}' means nothing here: {card.cli_name} {wing.ABOUT}; leave it out")
+
+
+def lies_in(path: str, beginnings: Iterable[str]) -> bool:
+    """Whether a dotted path is one of these or lies below it."""
+    return any(path == b or path.startswith(f"{b}.") for b in beginnings)
+
+
 def first_command(
     where: str, format: str | None = None, data_options: dict[str, Any] | None = None
 ) -> dict[str, str] | None:
@@ -192,6 +214,7 @@ def train(
     card = papers.get(paper) if isinstance(paper, str) else paper
     if budget is not None:  # said wrongly it is told before data are opened
         Budget.parse(budget, options.get("wall"))
+    check_sets(card, sets)
     run: Run = call(wing_of(card.task).train, card, card, data, budget, preset, out, seed, sets, resume, **options)
     return run
 
@@ -220,6 +243,7 @@ def export(model: Any, *given: Any, **options: Any) -> dict[str, Any]:
 
 def weights(card: Paper, preset: str, sets: dict[str, Any] | None = None) -> dict[str, Any]:
     """What a preset begins from: its wing's `weights`; where it has none, nothing but random numbers."""
+    check_sets(card, sets)
     checkpoint.plan(card, preset, sets)
     asked = getattr(wing_of(card.task), "weights", None)
     found: dict[str, Any] = asked(card, preset, sets) if asked is not None else {
@@ -228,5 +252,5 @@ def weights(card: Paper, preset: str, sets: dict[str, Any] | None = None) -> dic
     return found
 
 
-__all__ = ["Asked", "Ready", "Wing", "call", "evaluate", "export", "first_command", "name_of", "named", "predict",
-           "stands_for", "together", "train", "weights", "wing_of"]
+__all__ = ["Asked", "Ready", "Wing", "call", "check_sets", "evaluate", "export", "first_command", "lies_in",
+           "name_of", "named", "predict", "stands_for", "together", "train", "unread", "weights", "wing_of"]

@@ -108,7 +108,10 @@ def _facts_answer(r: dict[str, Any]) -> Answer:
     head = (f"The bound held in all {len(found)} trainings; in {vacuous} of them it is vacuous." if not broken else
             f"The bound is broken in {len(broken)} of {len(found)} trainings: {', '.join(broken[:3])}.")
     more = []
-    if any(w["regular"] is not True for _, _, w in found):
+    if tilted := [w["regularity"] for _, _, w in found if (w.get("regularity") or 1.0) > 1]:
+        more.append(f"Facts are regular but for a factor of {max(tilted):.2f}, by which the bound's term of sparsity "
+                    "is multiplied.")
+    if any(w["regular"] is not True and not w.get("regularity") for _, _, w in found):
         more.append("Not all facts here are known to be regular: of those the theorem says nothing.")
     for s in r["systems"]:
         own = [(w["monofacts"], w["hallucination"]) for _, _, w in _worlds({"systems": [s]})]
@@ -153,11 +156,29 @@ def _facts_pictures(r: dict[str, Any], colour: dict[str, int]) -> list[tuple[str
     panels = "".join(tag("div", tag("h4", head), drawn) for head, drawn in (
         ("Hallucination and what was told once", hallucination), ("Hallucination and miscalibration", mis),
         ("Slack over the bound", slack), ("Slack and how many documents", by_documents)))
+    ways = [tag("div", tag("h4", head), drawn) for key, head in (
+        ("hallucination", "Hallucination while it learns"), ("miscalibration", "Miscalibration while it learns"))
+        if (drawn := _on_the_way(r, colour, key))]
+    stopping = ("stopping", "Stopping", "Where a training could have been stopped",
+                remark("A line a training, a point a validation. The weights that are measured are those of the fewest "
+                       "nats held out: what is learned behind them is documents by heart, which lowers hallucination "
+                       "and raises miscalibration.")
+                + _legend(r["systems"], colour) + tag("div", "".join(ways), cls="two") if ways else "")
     return [("rates", "Rates", "Hallucination, calibration and the bound",
              remark("A point a training. On the faint line a model hallucinates as often as facts were told once; "
                     "slack is what hallucination lies above the bound, below 0 the bound would be broken.")
-             + _legend(r["systems"], colour) + tag("div", panels, cls="two")),
+             + _legend(r["systems"], colour) + tag("div", panels, cls="two")), stopping,
             ("knobs", "Knobs", "What is turned after training", knobs)]
+
+
+def _on_the_way(r: dict[str, Any], colour: dict[str, int], key: str) -> str:
+    """A measure of each validation against the updates before it; nothing where no training was looked at twice."""
+    lines = []
+    for s, x, w in _worlds(r):
+        points = tuple((float(p["step"]), float(p[key])) for p in w["curve"] if isinstance(p[key], (int, float)))
+        if len(points) > 1:
+            lines.append(charts.Line(colour[s["id"]], f"{s['title']}, seed {x['seed']}, {w['short']}", points))
+    return charts.line_chart(lines, "updates", key, f"{key} against updates", y_min=0.0) if lines else ""
 
 
 def _knobs(r: dict[str, Any]) -> str:
