@@ -198,7 +198,7 @@ def bound(monofact_rate: float, miscalibration: float, facts: int, false: int, d
     if not 0 < delta < 1:
         raise ValueError(f"delta is a probability between 0 and 1, not {delta}")
     if not regularity >= 1:
-        raise ValueError(f"the likeliest is at least as likely as the mean: a regularity of 1 or more, not {regularity}")
+        raise ValueError(f"a regularity is 1 or more, not {regularity}")
     return Bound(monofact_rate, miscalibration, 3 * regularity * facts / false / delta,
                  concentration(documents, delta), delta)
 

@@ -310,8 +310,8 @@ def world(name: str, size: int, grey: bool, senses: tuple[str, ...]) -> Any:
             seen, _ = inner.reset(seed=seed)
             self.steps = 0
             if found.mission is not None:
-                self.words.begin(taken(seen, found.mission))
-            return self._seen(seen), {}
+                self.words.begin(said := str(taken(seen, found.mission)))
+            return self._seen(seen), {"said": said} if found.mission is not None else {}
 
         def step(self, action: np.ndarray) -> Any:
             seen, reward, over, cut, _ = inner.step(act(action))
