@@ -57,7 +57,8 @@ def _table(r: dict[str, Any], colour: dict[str, int]) -> str:
         for x in s["runs"]:
             for w in x["worlds"]:
                 rows.append(tag("tr", tag("th", charts.legend_swatch(colour[s["id"]]), " ", text(s["title"]),
-                                          scope="row"), tag("td", str(x["seed"])), tag("td", text(w["short"])),
+                                          scope="row"), tag("td", str(x["seed"])),
+                                tag("td", text(w["short"]), cls="words"),
                                 *(_cell(w[k]) for k in names)))
     heads = ("system", "seed", "on", *names.values())
     return remark(NOTES[r["subject"]]) + table("".join(tag("th", tag("button", n), scope="col") for n in heads), rows,
@@ -80,7 +81,8 @@ def _learning(r: dict[str, Any], colour: dict[str, int]) -> str:
                 if len(points) > 1:
                     lines.append(charts.Line(colour[s["id"]], f"{s['title']}, seed {x['seed']}, {w['short']}", points))
     chart = charts.line_chart(lines, words.seconds(r), main, f"{main} against {words.seconds(r)}")
-    return remark("Held out, during the training.") + _legend(r["systems"], colour) + chart if chart else ""
+    return remark("Held out, during the training.") + _legend(r["systems"], colour) + tag(
+        "div", tag("div", chart), cls="two") if chart else ""
 
 
 def _made(r: dict[str, Any]) -> str:
@@ -266,15 +268,14 @@ COLUMNS: dict[str, dict[str, str]] = {
     "meanings": {"exact": "exact", "executable": "can be run", "denotation": "right", "once": "once in five",
                  "denotation_of_new_forms": "right, new forms"},
     "facts": {"hallucination": "says false", "monofacts": "told once", "miscalibration": "miscalibrated",
-              "bound": "bound", "nats": "nats", "slack": "slack", "binned": "miscalibrated by bins",
-              "token_error": "error of words"},
+              "bound": "bound", "nats": "nats", "binned": "by bins", "token_error": "of words"},
 }
 NOTES = {
     "meanings": "Of fillings of known forms that were not trained on: a meaning is exact where it reads as the same "
     "program, right where it says the same in worlds of the model.",
     "facts": "Rates of hallucination are exact: one less the model's mass on the facts. A bound at or below 0 is "
-    "vacuous. Miscalibration is over level sets; by bins it lies higher than it is by what drawing gives. The error of "
-    "words is the expected calibration error of next words.",
+    "vacuous. Miscalibration is over level sets; by bins it lies higher than it is by what drawing gives; of words it "
+    "is the expected calibration error of next words.",
 }
 ANSWERS: dict[str, Callable[[dict[str, Any]], Answer]] = {"facts": _facts_answer,
                                                            "meanings": _meanings_answer}

@@ -141,8 +141,10 @@ def at_once(inner: Any, name: str, words: tuple[str, ...]) -> Any:
     number = {w: i for i, w in enumerate(words) if w}
 
     class Once(gymnasium.Wrapper):
-        observation_space = spaces.Dict({**inner.observation_space.spaces,
-                                         "told": spaces.Box(0, np.inf, (len(words),), np.float32)})
+        def __init__(self) -> None:
+            super().__init__(inner)
+            self.observation_space = spaces.Dict({**inner.observation_space.spaces, "told": spaces.Box(
+                0, np.inf, (len(words),), np.float32)})
 
         def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> Any:
             seen, more = self.env.reset(seed=seed, options=options)
@@ -159,7 +161,7 @@ def at_once(inner: Any, name: str, words: tuple[str, ...]) -> Any:
             seen, reward, over, cut, more = self.env.step(action)
             return seen | {"told": np.zeros(len(words), np.float32)}, reward, over, cut, more
 
-    return Once(inner)
+    return Once()
 
 
 def paying(inner: Any, factor: float) -> Any:

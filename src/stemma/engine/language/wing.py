@@ -58,7 +58,7 @@ def evaluate(
     found: dict[str, Any] = subjects.subject(m.subject).measure(m, corpus, seed, limit)
     found |= {"subject": m.subject}
     if isinstance(model, (str, Path, Run)) and (Path(model) / "run.json").is_file():
-        found["curve"] = _way(Run.open(model))
+        found["curve"] = _way(Run.open(Path(model)))
     if out is not None:
         from ...core import outputs
 
