@@ -805,7 +805,8 @@ def test_settings_that_do_not_go_together_are_told(paper: str, preset: str, sets
         checkpoint.build(paper, preset, sets=sets, info=envs.info_of("drawn-dodge"))
 
 
-def test_gain_and_shift_come_back() -> None:
+def test_gain_and_shift_come_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    without_chance(monkeypatch)
     image = torch.randint(0, 256, (3, 4, 4, 3), dtype=torch.uint8)
     for px in (Pixels(4, shift=0.35, gain=5.0), Pixels(4, shift=0.5, gain=0.5, invert=True)):
         assert torch.equal(px.back(px(image)), image)

@@ -228,7 +228,7 @@ def _drawn(name: str) -> Labelled:
     drawn = drawn_classes.SETS.get(name) or drawn_concepts.sets().get(name)
     if drawn is None:
         raise DataError(f"drawn:{name}", "is not drawn",
-                        f"there are {', '.join([*drawn_classes.SETS, *drawn_concepts.sets(), 'levels'])}")
+                        f"Name one of {', '.join([*drawn_classes.SETS, *drawn_concepts.sets(), 'levels'])}")
     parts = {}
     for split in SPLITS:
         x, y = drawn.split(split)
