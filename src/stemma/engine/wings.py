@@ -7,10 +7,8 @@ is the list of wings, and a new one changes nothing here: it brings `engine/NAME
 """
 from __future__ import annotations
 
-import functools
 import importlib
 import inspect
-import pkgutil
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,8 +16,8 @@ from typing import Any, Protocol, cast
 
 from ..core import paper as papers
 from ..core.paper import Paper
-from ..core.recipe import Recipe
 from ..core.types import StemmaError, at_least
+from .homes import head_of, homes, lies_in, name_of
 from .running import checkpoint
 from .running.budget import Budget
 from .running.devices import pick_device, pick_precision
@@ -65,7 +63,6 @@ class Wing(Protocol):
     SCORES: tuple[str, ...]  # the numbers of a validation that progress shows: the first that is there
     ABOUT: str  # what its systems do, after a system's name: "lives in a world"
     INSTEAD: dict[str, str]  # option of another wing -> what to say instead
-    UNREAD: tuple[str, ...]  # settings of a recipe that its trainings do not read, by what their paths begin with
 
     train: Callable[..., Run]
     evaluate: Callable[..., dict[str, Any]]
@@ -75,31 +72,10 @@ class Wing(Protocol):
     trial: Callable[..., dict[str, Any]]
     # What not every wing has: GUESTS, tasks of other wings whose systems it compares with its own (it trains them by
     # `train` of this module and measures them itself; what `Ready.told` holds comes back in `Job.told`);
-    # latency(folders, data, format, device) -> how long an answer takes, where comparisons tell it; idle(recipe) ->
-    # settings besides `UNREAD` that a recipe gives and does not read; first_command(where, format, data_options) ->
-    # what to begin with on data, and why, or None.
+    # latency(folders, data, format, device) -> how long an answer takes, where comparisons
+    # tell it; first_command(where, format, data_options) -> what to begin with on data, and why, or None.
     # Where a system may be a network by a paper's protocol, `PAPER@NETWORK`, it offers besides NETWORKS = True,
     # label(network) -> what it is called, and stands_for(word) -> "PAPER@NETWORK", or None.
-
-
-@functools.cache
-def _homes() -> dict[str, str]:
-    """Task -> name of its wing."""
-    here = importlib.import_module(__package__ or "stemma.engine")
-    names = [m.name for m in pkgutil.iter_modules(here.__path__) if m.ispkg]
-    found: dict[str, str] = {}
-    for name in names:
-        package = importlib.import_module(f"{here.__name__}.{name}")
-        found |= dict.fromkeys(getattr(package, "TASKS", ()), name)
-    return found
-
-
-def name_of(task: str) -> str:
-    """The name of the wing that a task belongs to. Raises `StemmaError` for a task that none does."""
-    if task not in _homes():
-        raise StemmaError(f"nothing here trains or measures systems of the task '{task}'; there are "
-                          f"{', '.join(sorted(_homes()))}")
-    return _homes()[task]
 
 
 def wing_of(task: str) -> Wing:
@@ -148,23 +124,12 @@ def call(function: Callable[..., Any], card: Paper, *given: Any, **options: Any)
     return function(*given, **said)
 
 
-def unread(card: Paper, recipe: Recipe) -> tuple[str, ...]:
-    """What a recipe of a card holds and trainings of its wing do not read: what paths within it begin with."""
-    wing = wing_of(card.task)
-    return (*wing.UNREAD, *(wing.idle(recipe) if hasattr(wing, "idle") else ()))
-
-
 def check_sets(card: Paper, sets: dict[str, Any] | None) -> None:
     """Raises `StemmaError` for a setting of the recipe that a card's wing does not read."""
-    wing = wing_of(card.task)
+    unread = head_of(name_of(card.task)).UNREAD
     for path in sets or ():
-        if lies_in(path.removeprefix("recipe."), wing.UNREAD) and path.startswith("recipe."):
-            raise StemmaError(f"'{path}' means nothing here: {card.cli_name} {wing.ABOUT}; leave it out")
-
-
-def lies_in(path: str, beginnings: Iterable[str]) -> bool:
-    """Whether a dotted path is one of these or lies below it."""
-    return any(path == b or path.startswith(f"{b}.") for b in beginnings)
+        if path.startswith("recipe.") and lies_in(path.removeprefix("recipe."), unread):
+            raise StemmaError(f"'{path}' means nothing here: {card.cli_name} {wing_of(card.task).ABOUT}; leave it out")
 
 
 def first_command(
@@ -173,7 +138,7 @@ def first_command(
     """{"command", "says"} of the first wing that knows what to begin with on the data at `where`; None where none
     does. Raises what a wing says of data that it cannot open, where no other one can."""
     wrong: StemmaError | None = None
-    for task in {name: task for task, name in _homes().items()}.values():  # one of each wing
+    for task in {name: task for task, name in homes().items()}.values():  # one of each wing
         asked = getattr(wing_of(task), "first_command", None)
         try:
             if asked is not None and (found := asked(where, format, data_options)) is not None:
@@ -188,7 +153,7 @@ def first_command(
 def stands_for(name: str) -> str | None:
     """The system that a word stands for which is no paper's name: what the first wing that knows it says (a network,
     "PAPER@NETWORK"); None where none does."""
-    for task in {name: task for task, name in _homes().items()}.values():
+    for task in {name: task for task, name in homes().items()}.values():
         asked = getattr(wing_of(task), "stands_for", None)
         if asked is not None and (found := asked(name)) is not None:
             return str(found)
@@ -252,5 +217,5 @@ def weights(card: Paper, preset: str, sets: dict[str, Any] | None = None) -> dic
     return found
 
 
-__all__ = ["Asked", "Ready", "Wing", "call", "check_sets", "evaluate", "export", "first_command", "lies_in",
-           "name_of", "named", "predict", "stands_for", "together", "train", "unread", "weights", "wing_of"]
+__all__ = ["Asked", "Ready", "Wing", "call", "check_sets", "evaluate", "export", "first_command", "name_of",
+           "named", "predict", "stands_for", "together", "train", "weights", "wing_of"]

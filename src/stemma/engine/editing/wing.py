@@ -1,13 +1,11 @@
 """What the wing of editing offers to the common commands (`engine.wings`)."""
 from __future__ import annotations
 
-from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
 from torch import nn
 
-from ...core.recipe import Augment
 from ...core.types import StemmaError
 from ...data.editing.open import each_of, is_asked_about, is_edits, weighed
 from ..running import checkpoint
@@ -27,9 +25,6 @@ INSTEAD = {
     "upright": "a sentence may speak of left and right, so that pictures are mirrored as the recipe says",
     "format": "drawn edits and the two layouts of folders are known by themselves",
 }
-UNREAD = ("life", "warmup_steps", "clip_value", "clips", "difficult", "proposals", "resize.kind", "resize.longest",
-          "resize.divisor", "resize.scales", "resize.hold",
-          *(f"augment.{f.name}" for f in fields(Augment) if f.name != "flip"))
 
 
 def export(model: nn.Module | Run | str | Path, *given: Any, **options: Any) -> dict[str, Any]:
@@ -49,5 +44,5 @@ def first_command(where: str, format: str | None = None,
             "wants a GPU"}
 
 
-__all__ = ["ABOUT", "GUESTS", "INSTEAD", "SCORES", "TASKS", "UNREAD", "evaluate", "export", "first_command", "predict",
+__all__ = ["ABOUT", "GUESTS", "INSTEAD", "SCORES", "TASKS", "evaluate", "export", "first_command", "predict",
            "prepare", "train", "trial"]

@@ -22,8 +22,6 @@ SCORES = ("nats", "exact")
 ABOUT = "reads sentences"
 INSTEAD = {"data_options": "options of how pictures are read have no use", "size": "leave it out",
            "env": "name what it reads with --data"}
-UNREAD = ("resize", "augment", "difficult", "proposals", "life", "loss_weights", "warmup_steps", "clip_value", "clips",
-          "ema", "accumulate", "channels_last", "precision")
 
 
 def _way(run: Run) -> list[dict[str, Any]]:
@@ -148,5 +146,5 @@ def collect(folder: Path, jobs: list[Job], errors: dict[str, str], about: dict[s
     return {**about, "systems": systems, "failed": failed}
 
 
-__all__ = ["ABOUT", "INSTEAD", "SCORES", "TASKS", "UNREAD", "collect", "evaluate", "export",
+__all__ = ["ABOUT", "INSTEAD", "SCORES", "TASKS", "collect", "evaluate", "export",
            "predict", "prepare", "train", "trial"]

@@ -27,7 +27,6 @@ from .trial import CURVE, UNTRAINED, latency, trial
 SCORES = results.MAINS
 ABOUT = "learns from pictures with truth"
 INSTEAD: dict[str, str] = {}
-UNREAD = ("life", "warmup_steps", "clip_value", "clips")
 
 
 def prepare(asked: Asked) -> Ready:
@@ -75,5 +74,5 @@ def prepare(asked: Asked) -> Ready:
                  begins)
 
 
-__all__ = ["ABOUT", "INSTEAD", "SCORES", "TASKS", "UNREAD", "evaluate", "export", "first_command", "latency",
+__all__ = ["ABOUT", "INSTEAD", "SCORES", "TASKS", "evaluate", "export", "first_command", "latency",
            "predict", "prepare", "train", "trial", "weights"]

@@ -1,7 +1,6 @@
 """What the wing of transfer offers to the common commands (`engine.wings`)."""
 from __future__ import annotations
 
-from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +8,6 @@ import torch
 from torch import nn
 
 from ...core import paper as papers
-from ...core.recipe import Augment
 from ...core.types import DataError, StemmaError
 from ...data.labelled import open_set, open_sets
 from ...data.open import absolute
@@ -32,10 +30,6 @@ INSTEAD = {
     "size": "say --set look.size={value}",
     "val": "validation is part of each data set",
 }
-UNREAD = ("lr", "other_lr", "weight_decay", "milestones", "gamma", "power", "warmup", "warmup_factor", "warmup_steps",
-          "clip", "clip_value", "clips", "agc", "eps", "ema", "accumulate", "precision", "channels_last", "resize",
-          "difficult", "proposals", "phases", "loss_weights", "life",
-          *(f"augment.{f.name}" for f in fields(Augment) if f.name != "flip"))
 NETWORKS = True  # a system of a comparison may be a network by this wing's protocol
 PROTOCOL = "imagenet-transfer"  # by which a network is measured that is named alone
 

@@ -6,7 +6,6 @@ from typing import Any
 
 from torch import nn
 
-from ...core.recipe import Life, Recipe
 from ...core.types import StemmaError
 from ...data.worlds import envs
 from ..running import checkpoint
@@ -23,22 +22,6 @@ INSTEAD = {
     "data_options": "options of how pictures are read have no use",
     "images": "leave the pictures out: it films what it foresees",
 }
-UNREAD = ("schedule", "milestones", "gamma", "power", "warmup", "warmup_factor", "ema", "accumulate", "precision",
-          "channels_last", "resize", "augment", "difficult", "proposals", "phases", "loss_weights")
-OF_A_STAGE = {  # what is read of a stage besides its name, what it does and how long
-    "collect": ("policy", "noise"),
-    "fit": ("train", "losses", "batch", "sequence", "lr", "end_lr", "clip_value", "stored", "recent", "endings",
-            "ratio", "newest"),
-    "evolve": ("strategy", "population", "rollouts", "sigma", "horizon", "temperature", "dream", "sampled", "penalty",
-               "elect"),
-}
-
-
-def idle(recipe: Recipe) -> tuple[str, ...]:
-    """Settings of stages of a life that these do not read, by what they do."""
-    life = recipe.life or Life()
-    return tuple(f"life.{when}.{i}.{name}" for when, stages in (("first", life.first), ("then", life.then))
-                 for i, s in enumerate(stages) for do, names in OF_A_STAGE.items() if do != s.do for name in names)
 
 
 def evaluate(
@@ -80,5 +63,5 @@ def prepare(asked: Asked) -> Ready:
     return Ready(f"env:{name}", f"env:{name}", world, results.collect)
 
 
-__all__ = ["ABOUT", "INSTEAD", "SCORES", "TASKS", "UNREAD", "evaluate", "export",
-           "idle", "predict", "prepare", "train", "trial"]
+__all__ = ["ABOUT", "INSTEAD", "SCORES", "TASKS", "evaluate", "export",
+           "predict", "prepare", "train", "trial"]
