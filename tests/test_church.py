@@ -15,6 +15,7 @@ from stemma.parts.language.church import line, town
 from stemma.parts.language.church.infer import METHODS, Posterior, Program, infer
 from stemma.parts.language.church.reader import ChurchError, Pair, Symbol, read, write
 from stemma.parts.language.church.run import Drawn, Limits, Rejected, room
+from stemma.studies import inference
 
 
 def value(text: str, **more: Any) -> Any:
@@ -476,3 +477,24 @@ def test_who_is_seen_on_the_way_to_a_kitchen_is_taken_to_like_it() -> None:
     forms = model + "(condition (eq? (goes-to 'bob) 'sushi)) (query (likes? 'bob 'sushi))"
     assert infer(read(forms), "rejection", 100).chance() == pytest.approx(1)
     assert infer(read(model + "(query (likes? 'bob 'sushi))"), "rejection", 300).chance() == pytest.approx(0.5, abs=0.12)
+
+
+# ---------------------------------------------------------------- what inference costs
+
+
+def test_each_way_finds_the_same_strength_and_says_what_it_took() -> None:
+    found = {way: inference.once("finite", way, 2, samples=300) for way in ("rejection", "mh", "enumeration")}
+    exact = found["enumeration"]
+    pulls = [s / d for s, d in itertools.product((30, 50, 70), (1, 2))]  # as one match may go, and then another
+    won = sum(a > b for a, b in itertools.product(pulls, pulls))
+    assert exact["rate"] is None and exact["tried"] == 36 - won + won * 36
+    for way in ("rejection", "mh"):
+        f = found[way]
+        assert abs(f["mean"] - exact["mean"]) < 5 * f["deviation"] / math.sqrt(f["effective"])
+        assert f["rate"] == pytest.approx(f["effective"] / f["seconds"])
+    assert found["rejection"]["accepted"] == pytest.approx(exact["accepted"], abs=0.1)
+    many = inference.once("finite", "enumeration", 6, tries=50)
+    assert "more than 50 worlds" in many["error"] and "mean" not in many
+    said = inference.answer({"found": [*found.values(), many]})
+    assert said.count("\n") == 4 and "gave up after" in said and "exact" in said
+    assert inference.told("released", 7).count("(condition (won-against '(tom) '(john)))") == 2

@@ -81,6 +81,35 @@ def test_show_tells_the_card(capsys: pytest.CaptureFixture[str]) -> None:
                                                                                          for x in out.splitlines())
 
 
+@pytest.mark.parametrize(("name", "has", "lacks"), [
+    ("planet", ("lr", "life.then.0.sequence", "life.then.1.noise"),
+     ("resize", "augment", "proposals", "precision", "life.then.0.strategy", "life.then.1.sequence")),
+    ("rational-meaning", ("batch", "phases.0.run"), ("resize", "augment", "proposals", "difficult", "life", "ema")),
+    ("instruct-pix2pix", ("resize.size", "augment.flip", "ema"), ("resize.kind", "augment.crop", "proposals", "life")),
+    ("imagenet-cog", ("batch", "augment.flip"), ("lr", "resize", "phases", "proposals", "life")),
+    ("fpn", ("resize.kind", "augment.crop", "proposals.kind", "lr"), ("life", "warmup_steps", "clips")),
+])
+def test_show_has_the_settings_that_a_wing_reads(capsys: pytest.CaptureFixture[str], name: str, has: tuple[str, ...],
+                                                 lacks: tuple[str, ...]) -> None:
+    _, out, _ = run(capsys, "show", name, "--flat")
+    told = [line.split(" = ")[0].removeprefix("recipe.") for line in out.splitlines()]
+    assert set(has) <= set(told)
+    assert not [t for t in told for path in lacks if t == path or t.startswith(f"{path}.")]
+
+
+@pytest.mark.parametrize(("words", "told"), [
+    (("train", "planet", "--env", "drawn-pendulum", "--set", "recipe.resize.size=32"),
+     "'recipe.resize.size' means nothing here: planet lives in a world"),
+    (("compare", "calibrated-hallucination", "--data", "facts:who-what", "--set", "recipe.augment.flip=0"),
+     "'recipe.augment.flip' means nothing here: calibrated-hallucination reads sentences"),
+    (("train", "fpn", "--data", "scenes", "--set", "recipe.life.rounds=1"), "'recipe.life.rounds' means nothing here"),
+])
+def test_a_setting_that_a_wing_does_not_read_is_refused(capsys: pytest.CaptureFixture[str], tmp_path: Path,
+                                                        words: tuple[str, ...], told: str) -> None:
+    code, _, err = run(capsys, *words, "--out", str(tmp_path / "run"))
+    assert code == 2 and told in " ".join(err.split()) and not (tmp_path / "run").exists()
+
+
 def test_diff_shows_what_the_child_changed(capsys: pytest.CaptureFixture[str]) -> None:
     code, out, _ = run(capsys, "diff", "fcn", "u-net", "--json")
     d = json.loads(out)
@@ -246,6 +275,8 @@ def test_train_evaluate_predict_and_export_from_the_command_line(capsys: pytest.
     code, out, err = run(capsys, "evaluate", run_folder, "--data", data, "--limit", "4", "--json")
     assert code == 0 and 0 <= json.loads(out)["mIoU"] <= 1, err
     assert (json.loads(out)["split"], json.loads(out)["images"], json.loads(out)["intervals"]) == ("val", 1, {})
+    code, again, err = run(capsys, "evaluate", run_folder, "--json")  # on what it was trained on
+    assert code == 0 and json.loads(again)["mIoU"] == json.loads(out)["mIoU"], err
     more = "scenes:64:100"  # ten pictures of val: enough for an interval
     code, out, err = run(capsys, "evaluate", run_folder, "--data", more, "--split", "test", "--limit", "8")
     assert code == 0 and "measured on 8 of the 10 pictures of test" in out and "95 % over pictures" in out, err
@@ -263,7 +294,6 @@ def test_train_evaluate_predict_and_export_from_the_command_line(capsys: pytest.
     for words, said in (
         (("train", "fcn", "--data", data, "--budget", "2steps", "--out", run_folder), "--resume"),
         (("train", "fpn", "--data", data, "--budget", "2steps", "--out", run_folder, "--resume"), "was run with paper"),
-        (("evaluate", run_folder), "--data"),
         (("evaluate", run_folder, "--data", data, "--split", "tst"), "no split 'tst'"),
         (("evaluate", run_folder, "--data", data, "--which", "worst"), "not 'worst'"),
         (("evaluate", run_folder, "--data", data, "--limit", "0"), "limit must be 1 or more"),

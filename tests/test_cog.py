@@ -496,6 +496,11 @@ def test_a_comparison_by_levels_to_the_last_page(tmp_path: Path) -> None:
     assert not done.failed and list(done.results["ways"]) == ["linear", "1 a class", "4 a class"]
     page = (tmp_path / "c" / "report.html").read_text()
     assert "Over the data sets in order" in page and "1: L1, 2: L3, 3: L5" in page and "tiny-4" in page
+    one, other = (next(s for s in done.results["systems"] if s["title"].endswith(f"tiny-{k}")) for k in (2, 4))
+    table = done.results["ways"]["linear"]["table"]
+    a, b = (table[done.results["systems"].index(s)][2] for s in (one, other))
+    assert f"{100 * (b - a):+.1f} points" in page and f"and {one['title']}, which was named first" in page
+    assert f"{100 * (a / one['top1'] - 1):+.0f} %" in page
 
 
 # ---------------------------------------------------------------- splitting a class

@@ -6,6 +6,7 @@ import json
 import os
 import pickle
 import random
+import re
 from pathlib import Path
 from typing import Any
 
@@ -652,6 +653,34 @@ def test_a_world_may_be_watched_and_may_be_mute(house: Any) -> None:
             assert len(np.unique(lived["image"].reshape(len(lived["image"]), -1), axis=0)) > 10  # somebody acts
         else:
             assert not lived["token"].any() and lived["action"].sum(1).tolist() == [0.0] + [1.0] * (len(lived["action"]) - 1)
+
+
+@pytest.mark.parametrize(("where", "package", "shown"), [
+    ("messenger:s1", "gymnasium", "grid"), ("homegrid:task", "homegrid", "image"),
+    ("minigrid:GoToDoor-5x5", "minigrid", "vector")])
+def test_what_is_said_first_may_be_told_at_once(where: str, package: str, shown: str) -> None:
+    pytest.importorskip(package)
+    card, whole = envs.get(f"once:{where}"), envs.get(where)
+    assert dict(card.inputs)["told"] == len(whole.words) and "token" not in dict(card.inputs) and not card.words
+    env = envs.make(card.name, 16, True, (shown, "told"))
+    seen, more = env.reset(seed=3)
+    told = [w.lower() for w, n in zip(whole.words, seen["told"]) for _ in range(int(n))]
+    assert told and sorted(told) == sorted(re.findall(r"\w+|[^\w\s]", more["said"].lower()))
+    after = env.step(np.eye(len(card.actions))[0])[0]
+    assert not after["told"].any() and after[shown].shape == seen[shown].shape
+    env.close()
+    spec = dynalang.prepare(dynalang.spec("small"), envs.info_of(card.name))
+    assert {s.channel: s.width for s in spec.senses}["told"] == len(whole.words)
+    assert "token" not in [s.channel for s in spec.senses]
+
+
+def test_a_sentence_that_is_not_known_at_the_beginning_is_not_told() -> None:
+    with pytest.raises(StemmaError, match="nothing to tell"):
+        envs.get("once:drawn-dodge")
+    env = partly.at_once(envs.make("messenger:s1", 16, True, ("grid",)), "elsewhere", ("",))
+    env.env.reset = lambda **more: ({}, {})
+    with pytest.raises(StemmaError, match="not known as a life begins.*mute:elsewhere"):
+        env.reset(seed=0)
 
 
 def life(out: Path, env: str, preset: str, budget: str = "6steps", **more: Any) -> Run:

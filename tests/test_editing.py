@@ -33,6 +33,7 @@ from stemma.data.editing.loading import At, PairLoader, stretched
 from stemma.data.editing.marked import Marked
 from stemma.data.editing.open import mixed, open_edits, restricted
 from stemma.data.editing.pairs import Pair
+from stemma.data.files import SPLITS
 from stemma.engine.editing import bring, derive, guests, making, measure, show
 from stemma.engine.editing.clip import MEAN as CLIP_MEAN
 from stemma.engine.editing.clip import STD as CLIP_STD
@@ -629,14 +630,14 @@ def test_the_released_folder_is_read_and_divided(tmp_path: Path) -> None:
 def test_every_split_of_three_edits_or_more_has_one() -> None:
     """The released shares, 90, 5 and 5 %, where they leave none without; of fewer val and test have one each."""
     for count in range(1, 200):
-        parts = {s: folders.part_of(list(range(count)), s) for s in folders.SPLITS}
-        assert [x for s in folders.SPLITS for x in parts[s][1]] == list(range(count))
+        parts = {s: folders.part_of(list(range(count)), s) for s in SPLITS}
+        assert [x for s in SPLITS for x in parts[s][1]] == list(range(count))
         assert all(n == (own[0] if own else n) for n, own in parts.values())
         if count >= 3:
             assert all(own for _, own in parts.values())
         if count > 10:
             assert len(parts["train"][1]) == int(0.9 * count) and parts["test"][0] == int(0.95 * count)
-    assert [len(folders.part_of(list(range(10)), s)[1]) for s in folders.SPLITS] == [8, 1, 1]
+    assert [len(folders.part_of(list(range(10)), s)[1]) for s in SPLITS] == [8, 1, 1]
 
 
 def test_masks_without_a_clear_pixel_are_no_masks(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -709,7 +710,7 @@ def test_a_list_of_edits_is_read_whatever_wrote_it(tmp_path: Path, file: str, li
         picture(tmp_path / "images" / n, seed=k)
         picture(tmp_path / "after" / n, seed=10 + k)
     (tmp_path / file).write_text("\n".join(lines))
-    for k, split in enumerate(folders.SPLITS):
+    for k, split in enumerate(SPLITS):
         data = open_edits(tmp_path, split)
         pair = data.pair(0)
         assert len(data) == 1 and pair.instruction == list(RECORDS.values())[k][0]
@@ -1110,6 +1111,8 @@ def test_the_commands_from_training_to_the_page(tmp_path: Path, capsys: pytest.C
     assert code == 0 and found["edits"] == 20 and found["copy"]["right"] == 0 and "untrained" in found
     code, out, _ = run(capsys, "evaluate", "run", "--data", "edits:16:20", "--text-guidance", "1", "--limit", "5")
     assert code == 0 and "as it was" in out and "an untrained net on 5" in " ".join(out.split())
+    code, out, _ = run(capsys, "evaluate", "run", "--limit", "4", "--json")
+    assert code == 0 and json.loads(out)["edits"] == 4, "on what it was trained on"
     pair = drawn.Edits(32, 5, "val").pair(0)
     Image.fromarray(pair.before).resize((50, 30)).save("photo.png")
     code, out, _ = run(capsys, "predict", "run", "photo.png", "--instruction", pair.instruction, "--out", "drawn",

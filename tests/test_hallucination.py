@@ -122,6 +122,26 @@ def test_equation_1_is_the_theorem_at_99_percent() -> None:
         rates.bound(0.5, 0.1, 10, 10_000, 10_000, 1.0)
 
 
+def test_facts_that_are_regular_but_for_a_factor(tmp_path: Path) -> None:
+    law = World(words=10, places=2, facts=20, documents=30, alpha=0.5, tilt=3.0)
+    world = law.draw()
+    assert (law.leading, law.likelier, (world.codes < 50).sum()) == (50, 15, 15) and not law.regular
+    told = world.codes[world.counts() > 0]
+    likely = [(15 - (told < 50).sum()) / (50 - (told < 50).sum()), (5 - (told >= 50).sum()) / (50 - (told >= 50).sum())]
+    assert world.regularity == pytest.approx(max(likely) / ((20 - len(told)) / (100 - len(told))))
+    assert world.name.endswith("tilt=3") and open_facts(world.name).regularity == world.regularity
+    assert World().draw().regularity == 1 and "tilt" not in World().name and family("facts:tilt=1")[0] == World().name
+    assert open_facts("arithmetic:words=12").regularity is None
+    plain, tilted = (rates.bound(0.5, 0.1, 10, 10_000, 10_000, regularity=r) for r in (1.0, 1.5))
+    assert tilted.sparsity == pytest.approx(1.5 * plain.sparsity) and tilted.concentration == plain.concentration
+    with pytest.raises(ValueError, match="regularity"):
+        rates.bound(0.5, 0.1, 10, 10_000, 10_000, regularity=0.9)
+    corpus = subject.Corpus(World(words=30, facts=2000, documents=2000, tilt=9.0).draw())
+    found = [subject.exact(Asked(table(corpus.world, kind)), corpus) for kind in TABLES.values()]
+    assert all(f["regularity"] == pytest.approx(1.8, abs=0.05) and not f["violated"] for f in found)
+    assert found[0]["sparsity_term"] == pytest.approx(300 * found[0]["regularity"] * 2000 / corpus.world.false)
+
+
 @pytest.mark.oracle("the monofact rate", "calibrated_hallucination", how="against sum p (1 - p)^(n - 1), drawn worlds")
 @pytest.mark.parametrize("alpha", [0.0, 0.5, 1.0, 1.5])
 def test_good_turing_in_closed_form(alpha: float) -> None:
@@ -354,7 +374,8 @@ def test_a_world_is_drawn_as_its_law_says() -> None:
 @pytest.mark.parametrize("data, why", [
     ("facts:alpha=x", "alpha takes a number"), ("facts:colour=3", "has no 'colour'"), ("facts:law=poisson", "zipf or pareto"),
     ("facts:words=2,places=2", "more than half would be true"), ("facts:words=100000", "more sentences than can be counted"),
-    ("facts:alpha=0+1", "names 2 worlds"), ("tacts", "no world of facts"),
+    ("facts:tilt=0.5", "tilt of 1 or more"), ("arithmetic:tilt=2", "a rule tells"),
+    ("facts:words=2,places=3,facts=4,tilt=9", "first words"), ("facts:alpha=0+1", "names 2 worlds"), ("tacts", "no world of facts"),
 ])
 def test_a_wrong_world_gets_one_line(data: str, why: str) -> None:
     with pytest.raises(StemmaError, match=why) as said:
@@ -522,6 +543,7 @@ def test_compare_over_models_and_worlds_writes_one_page(tmp_path: Path, capsys: 
     assert results["systems"][-1]["id"].endswith("memoriser"), "an infinite score comes last"
     page = write(results, tmp_path).read_text()
     assert "The bound held in all 18 trainings" in page and "Slack against documents" in page and "<script src" not in page
+    assert "hallucination against updates" in page and "miscalibration against updates" in page
     compared(results)
     assert "slope on the monofact rate" in capsys.readouterr().out.replace("\n", " ")
 

@@ -17,7 +17,7 @@ import pytest
 from PIL import Image
 
 from stemma.core.sentence import many
-from stemma.report import charts, wall, words
+from stemma.report import charts, language, wall, words
 from stemma.report import pictures as page
 from stemma.report.cards import cards
 from stemma.report.tags import tag
@@ -380,6 +380,35 @@ def test_no_table_of_results_is_cut_at_1200_pixels(tmp_path: Path) -> None:
     wide = cut(path, 1200, tmp_path)
     assert wide["results"] == [] and wide["made"] == [], wide
     assert cut(path, 500, tmp_path)["results"]  # a telephone's width: what the test would see
+
+
+def facts_page() -> dict[str, Any]:
+    """A comparison of systems of language as long in every cell as they come, whose data have no space to break at."""
+    world = {"short": "references, alpha 1.5, tilt 4", "violated": False, "vacuous": True, "regular": True, "regularity": 1.0,
+             "documents": 10_000, "knobs": [], "curve": [{"step": 10 * i, "seconds": float(i), "nats": 9.0 - i,
+                                                         "hallucination": 0.4, "miscalibration": 0.5} for i in (1, 2, 3)],
+             **dict.fromkeys(("hallucination", "monofacts", "miscalibration", "binned", "token_error"), 0.999),
+             "bound": -25.899, "slack": 26.258, "nats": 17.911}
+    run = {"seed": 0, "worlds": [world], "folder": "a-s0", "finished": "", "seconds": 10.0}
+    systems = [{"id": f"{i}", "title": "kneser-ney", "main": "nats", "higher": False, "summary": {}, "runs": [run]} for i in range(2)]
+    return {"subject": "facts", "data": "facts:alpha=0+1,words=20,facts=400,documents=400,places=3,tilt=4", "systems": systems,
+            "seeds": 1, "preset": "small", "budget": "60steps", "command": "stemma", "created": "", "clock": "processor",
+            "machine": {"jobs": 1, "threads": 1, "device": "cpu"}, "failed": []}
+
+
+@pytest.mark.skipif(CHROMIUM is None, reason="no chromium on this machine: the page was not laid out")
+def test_a_page_of_language_lies_within_its_window(tmp_path: Path) -> None:
+    """Its tables and its title; a chart alone takes no more room than one of two."""
+    path = tmp_path / "report.html"
+    path.write_text(language.render(facts_page()).replace("</body>", """<script>
+        const h = document.querySelector("h1"), c = [...document.querySelectorAll(".chart")].map((x) => x.getBoundingClientRect());
+        document.documentElement.dataset.wide = JSON.stringify([h.scrollWidth > h.clientWidth, Math.max(...c.map((r) => r.width))]);
+        </script></body>"""))
+    assert cut(path, 1200, tmp_path)["results"] == []
+    command = [str(CHROMIUM), *FLAGS, f"--user-data-dir={tmp_path / 'again'}", "--window-size=1200,900", "--dump-dom"]
+    dom = subprocess.run([*command, path.as_uri()], capture_output=True, text=True, timeout=600).stdout
+    over, widest = json.loads(html_module.unescape(re.findall(r'data-wide="([^"]*)"', dom)[0]))
+    assert not over and widest < 600
 
 
 @pytest.mark.parametrize("highest", [0.0, 1e-40, 1e-12, 3e-7, 0.4, 250.0])

@@ -527,6 +527,23 @@ def test_a_training_is_measured_on_its_way(tmp_path: Path, monkeypatch: pytest.M
     assert 0 < one["linear"]["tightness"] < 1.2 and stemma.evaluate(run)["tightness"]["waves"] == one["linear"]["tightness"]
 
 
+def test_a_training_stops_where_validation_was_best(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(training.Training.go, "__defaults__", (2,))
+    right = iter([0.1, 0.6, 0.3, 0.2, 0.2, 0.2, 0.3, 0.5, 0.4, 0.4])  # at the four quarters of two trainings, and their ends
+    own = course.Course._measured
+
+    def measured(self: Any, s: int, split: str, scores: Any) -> float:
+        unit = self.units[self.at]
+        tuned = split == "val" and unit.kind == "grid" and unit.grid == 0
+        return next(right) if tuned else own(self, s, split, scores)
+
+    monkeypatch.setattr(course.Course, "_measured", measured)
+    run = run_of(tmp_path / "run", "drawn:waves", "8steps", sets={"grids.0.stops": 4, "probe.count": 3})
+    tuned = run.record["results"]["sets"][0]["grids"]["fine-tuned"]
+    assert [(p["part"], p["val"], p["steps"]) for p in tuned["points"]] == [(0.5, 0.6, 4), (0.75, 0.5, 6)]
+    assert tuned["steps"] == 4 and tuned["lr"] == tuned["points"][0]["lr"] and "way" not in tuned
+
+
 def test_the_page_says_how_much_sooner_learned_weights_are_there() -> None:
     grids = {"fine-tuned": {"curve": [{"steps": 10, "test": 0.7}, {"steps": 20, "test": 0.9}]},
              "random start": {"curve": [{"steps": 20, "test": 0.4}, {"steps": 40, "test": 0.7}]}}

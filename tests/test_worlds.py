@@ -71,6 +71,12 @@ def batch_of(model: Any, b: int = 3, t: int = 7, firsts: bool = True, seed: int 
     }
 
 
+def without_chance(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Draws are means, and pictures of five bits stand in the middle of their steps."""
+    monkeypatch.setattr(torch, "randn_like", torch.zeros_like)
+    monkeypatch.setattr(torch, "rand_like", lambda x: torch.full_like(x, 0.5))
+
+
 def total(losses: dict[str, Tensor]) -> Tensor:
     return torch.stack(list(losses.values())).sum()
 
@@ -433,7 +439,7 @@ def test_the_cell_is_the_gated_unit_by_hand() -> None:
 
 
 def test_overshooting_by_one_step_is_the_plain_divergence() -> None:
-    model = model_of("planet").eval()  # learning, it would add noise to pictures
+    model = model_of("planet")
     batch = batch_of(model)
     one, many = [], []
     for distance, into in ((1, one), (4, many)):
@@ -560,14 +566,33 @@ def test_many_controllers_at_once_are_each_alone() -> None:
 # ---------------------------------------------------------------- pixels and heads
 
 
+@pytest.mark.parametrize("learning", [True, False])
+def test_five_bit_pictures_get_noise_in_learning_and_in_acting(learning: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As the release, which prepares pictures by one function for the trainer and for the agent."""
+    model, looked = model_of("planet").train(learning), []
+    monkeypatch.setattr(type(model.senses["image"]), "forward", lambda self, x: looked.append(x) or x.new_zeros(
+        len(x), self.out.channels[0]))
+    batch = batch_of(model, 2, 1)
+    with torch.no_grad():
+        for _ in range(2):
+            model.act({k: v[:, 0] for k, v in batch.items()})
+            model.loss(batch)
+    exact = (batch["image"].movedim(-1, -3).float().flatten(0, 1) / 8).floor()
+    assert len(looked) == 4 and len({x.sum().item() for x in looked}) == 4
+    for x in looked:
+        gap = x * 32 - exact
+        assert -1e-4 <= gap.min() < 0.05 and 0.95 < gap.max() < 1 + 1e-4
+
+
 def test_five_bits_are_kept_and_come_back() -> None:
     px = Pixels(16, bits=5, shift=0.5)
     image = torch.arange(256, dtype=torch.uint8).view(1, 16, 16, 1)
     x = px(image)
-    assert x.shape == (1, 1, 16, 16) and len(x.unique()) == 32 and x.min() >= -0.5 and x.max() < 0.5
-    noisy = px(image, noise=True)
-    torch.testing.assert_close(((noisy + 0.5) * 32).floor(), (image.movedim(-1, 1).float() / 8).floor())
-    assert (px.back(x).int() - image.int()).abs().max() <= 4
+    assert x.shape == (1, 1, 16, 16) and x.min() >= -0.5 and x.max() < 0.5
+    torch.testing.assert_close(((x + 0.5) * 32).floor(), (image.movedim(-1, 1).float() / 8).floor())
+    gap = (px(torch.full((1, 100, 100, 1), 77, dtype=torch.uint8)) + 0.5) * 32 - 9  # uniform over the step of 8 shades
+    assert 0 <= gap.min() < 0.01 and 0.99 < gap.max() < 1 and abs(gap.mean() - 0.5) < 0.02
+    assert (px.back(x).int() - image.int()).abs().max() < 8
     upside = Pixels(16, invert=True)
     torch.testing.assert_close(upside(image), 1 - Pixels(16)(image))
     assert torch.equal(upside.back(upside(image)), image)
@@ -642,7 +667,7 @@ def test_losses_are_finite_and_every_parameter_learns(name: str, preset: str) ->
 
 @each
 def test_a_batch_of_two_is_two_batches_of_one(name: str, preset: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(torch, "randn_like", torch.zeros_like)
+    without_chance(monkeypatch)
     model = model_of(name, preset).eval()
     batch = batch_of(model, 2)
     with torch.no_grad():
@@ -655,7 +680,7 @@ def test_a_batch_of_two_is_two_batches_of_one(name: str, preset: str, monkeypatc
 @each
 def test_acting_step_by_step_believes_what_observing_does(name: str, preset: str,
                                                           monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(torch, "randn_like", torch.zeros_like)
+    without_chance(monkeypatch)
     model = model_of(name, preset, **({"actor.iterations": 1, "actor.candidates": 8, "actor.elites": 2}
                                       if name == "planet" else {})).eval()
     batch, carry, done = batch_of(model, 2, 5, firsts=False), None, []
@@ -671,7 +696,9 @@ def test_acting_step_by_step_believes_what_observing_does(name: str, preset: str
 
 
 @each
-def test_saved_and_loaded_it_says_the_same(name: str, preset: str, tmp_path: Any) -> None:
+def test_saved_and_loaded_it_says_the_same(name: str, preset: str, tmp_path: Any,
+                                           monkeypatch: pytest.MonkeyPatch) -> None:
+    without_chance(monkeypatch)
     model = model_of(name, preset).eval()
     stemma.save(tmp_path / "net.safetensors", model)
     again: Any = stemma.load(tmp_path / "net.safetensors")
@@ -778,7 +805,8 @@ def test_settings_that_do_not_go_together_are_told(paper: str, preset: str, sets
         checkpoint.build(paper, preset, sets=sets, info=envs.info_of("drawn-dodge"))
 
 
-def test_gain_and_shift_come_back() -> None:
+def test_gain_and_shift_come_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    without_chance(monkeypatch)
     image = torch.randint(0, 256, (3, 4, 4, 3), dtype=torch.uint8)
     for px in (Pixels(4, shift=0.35, gain=5.0), Pixels(4, shift=0.5, gain=0.5, invert=True)):
         assert torch.equal(px.back(px(image)), image)

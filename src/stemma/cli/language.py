@@ -67,7 +67,17 @@ def _rates(said: dict[str, Any]) -> None:
     out.print(t)
     assumed = {True: "regular facts, as the theorem asks", False: "facts that a rule tells: the theorem does not speak "
                "of them", None: "whether its facts are regular is not known"}[said["regular"]]
+    if said["regularity"] and not said["regular"]:
+        assumed = f"facts regular but for a factor of {said['regularity']:.2f}, which is in the bound"
     out.print(f"{escape(said['world'])}: {escape(said['about'])}; {assumed}", soft_wrap=True)
+    names = {"nats": "nats", "hallucination": "hallucination", "miscalibration": "miscalibration", "bound": "bound"}
+    if len(way := said.get("curve", ())) > 1:
+        best = min(range(len(way)), key=lambda i: way[i]["nats"] if way[i]["nats"] is not None else float("inf"))
+        stopped = table("stopped at step", *names.values(), "", numbers=("stopped at step", *names.values()))
+        shown = sorted({round(i * (len(way) - 1) / 7) for i in range(8)} | {best})
+        for i in shown:
+            stopped.add_row(f"{way[i]['step']:,}", *(number(way[i][k]) for k in names), "best" if i == best else "")
+        out.print(stopped)
     turned = table("turned after training", "hallucination", "said at all", "miscalibration",
                    numbers=("hallucination", "said at all", "miscalibration"))
     for k in said["knobs"]:

@@ -98,13 +98,16 @@ def show(
     known(paper)
     from ..core import paper as cards
     from ..core.part import leaves
+    from ..engine import homes
 
     p = cards.get(paper)
     _known_preset(p, preset)
     spec, recipe = p.spec(preset), p.recipe(preset)
     if size is not None:
         spec, recipe = p.at(spec, recipe, size)
-    settings = {k: v for k, v in leaves(spec)} | {f"recipe.{k}": v for k, v in leaves(recipe)}
+    unread = homes.unread(p.task, recipe)
+    settings = {k: v for k, v in leaves(spec)} | {f"recipe.{k}": v for k, v in leaves(recipe)
+                                                  if not homes.lies_in(k.removesuffix(".()"), unread)}
     if as_json:
         return print_json(_card_json(p, preset, settings))
     if flat:

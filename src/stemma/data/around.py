@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
+from .files import SPLIT_OF
 from .images import ROOMS, listing, shown, without
-from .readers.coco import ALIASES
 
 DEPTH = 4  # how far below sets are looked for
 MOST = 60  # folders that are looked at: a home folder shall not be searched
 _PARTS = ROOMS | {"label", "imagesets", "main", "segmentation", "segmentationclass", "segmentationobject"}
-_SPLITS = frozenset({"train", "val", "test", *ALIASES})
+_SPLITS = frozenset(SPLIT_OF)
 _TAILS = ("annot", "annotations", "labels", "masks", "mask")
 
 Kinds = Callable[[Path], list[str]]  # `formats.formats_at`

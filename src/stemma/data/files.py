@@ -19,6 +19,9 @@ from .images import SUFFIXES, is_pointer, listing
 from .options import spelled
 
 NOTES = frozenset({".txt", ".xml", ".json", ".csv", ".yaml", ".yml", ".tsv", ".names", ".data", ".labels"})
+# split -> what folders, files and columns call it
+SPLITS = {"train": ("train", "training"), "val": ("val", "valid", "validation", "dev"), "test": ("test", "testing")}
+SPLIT_OF = {word: split for split, words in SPLITS.items() for word in words}
 # bytes that are no UTF-8, signs that XML has not, ends of lines
 _NO_LINE = re.compile("[\ud800-\udfff\ufffe\uffff\x00-\x08\x0a-\x1f\x7f\u0085\u2028\u2029]")
 _MARKS = ((codecs.BOM_UTF8, "utf-8"), (codecs.BOM_UTF16_LE, "utf-16-le"), (codecs.BOM_UTF16_BE, "utf-16-be"))
@@ -229,6 +232,6 @@ def _many(files: list[str], one: str, several: str = "") -> str:
 
 
 __all__ = [
-    "CLASS_FILES", "NOTES", "Unused", "class_file", "class_list", "class_path", "fits_line", "given_folder", "inside",
-    "lines_of", "named_lines", "read_bytes", "rows_of", "table_of", "text_of", "unused",
+    "CLASS_FILES", "NOTES", "SPLITS", "SPLIT_OF", "Unused", "class_file", "class_list", "class_path", "fits_line",
+    "given_folder", "inside", "lines_of", "named_lines", "read_bytes", "rows_of", "table_of", "text_of", "unused",
 ]

@@ -20,7 +20,7 @@ from ..core.samples import Classes, DataError, Dataset
 from . import around
 from .classes import folders
 from .division import divide
-from .files import Unused, unused
+from .files import SPLIT_OF, Unused, unused
 from .images import subfolders, walk, walked_once
 from .options import flag_of
 from .readers import (
@@ -236,7 +236,7 @@ def open_at(
         return _scenes(str(where), split, classes, options)
     path, module = module_of(where, format)
     own = drafts_at(path, module, **options)
-    wanted = split if split in own else coco.ALIASES.get(split.lower(), split.lower())
+    wanted = split if split in own else SPLIT_OF.get(split.lower(), split.lower())
     source, part = _choose(path, own, wanted, split)
     if (module in (coco, panoptic) and classes is None and on_fault != "report" and len(own) > 1
         and "split_file" not in options):
@@ -300,7 +300,7 @@ def unused_at(where: str | Path, format: str | None, opened: dict[str, Records],
 
 
 _ROOMS = {"images", "image", "imgs", "img", "pictures", "photos", "jpegimages", "annotations", "annots", "labels",
-          "masks", "train", "val", "test", *coco.ALIASES}  # folders within a data set, by which nobody calls it
+          "masks", *SPLIT_OF}  # folders within a data set, by which nobody calls it
 _STORES = {"data", "dataset", "datasets"}
 
 
@@ -368,7 +368,7 @@ def _scenes(where: str, split: str, classes: Classes | None, options: dict[str, 
     from .scenes import Scenes
 
     found = _SCENES.fullmatch(where)
-    wanted = coco.ALIASES.get(split.lower(), split.lower())
+    wanted = SPLIT_OF.get(split.lower(), split.lower())
     if found is None:
         raise DataError(where, "is no description of scenes",
                         "write scenes, scenes:SIZE or scenes:SIZE:COUNT, as scenes:128:2000; or crowds")

@@ -39,9 +39,9 @@ from numpy.typing import NDArray
 
 from ..core.samples import DataError
 from . import drawn_classes, drawn_concepts
-from .classes.folders import SPLITS, folder_of, lists_at, repeated, row_of
+from .classes.folders import folder_of, lists_at, repeated, row_of
 from .concepts import read_levels, read_split
-from .files import lines_of, read_bytes
+from .files import SPLITS, lines_of, read_bytes
 from .images import listing, read_image, safe_join, walk
 from .records import DataWarning
 
@@ -228,7 +228,7 @@ def _drawn(name: str) -> Labelled:
     drawn = drawn_classes.SETS.get(name) or drawn_concepts.sets().get(name)
     if drawn is None:
         raise DataError(f"drawn:{name}", "is not drawn",
-                        f"there are {', '.join([*drawn_classes.SETS, *drawn_concepts.sets(), 'levels'])}")
+                        f"Name one of {', '.join([*drawn_classes.SETS, *drawn_concepts.sets(), 'levels'])}")
     parts = {}
     for split in SPLITS:
         x, y = drawn.split(split)
@@ -510,4 +510,4 @@ def say(sets: Sequence[Labelled]) -> None:
             warnings.warn(f"{s.name}: {note}", stacklevel=2)
 
 
-__all__ = ["SPLITS", "Labelled", "Part", "few", "joined", "open_set", "open_sets", "say"]
+__all__ = ["Labelled", "Part", "few", "joined", "open_set", "open_sets", "say"]

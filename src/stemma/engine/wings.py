@@ -7,10 +7,8 @@ is the list of wings, and a new one changes nothing here: it brings `engine/NAME
 """
 from __future__ import annotations
 
-import functools
 import importlib
 import inspect
-import pkgutil
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -19,6 +17,7 @@ from typing import Any, Protocol, cast
 from ..core import paper as papers
 from ..core.paper import Paper
 from ..core.types import StemmaError, at_least
+from .homes import head_of, homes, lies_in, name_of
 from .running import checkpoint
 from .running.budget import Budget
 from .running.devices import pick_device, pick_precision
@@ -79,26 +78,6 @@ class Wing(Protocol):
     # label(network) -> what it is called, and stands_for(word) -> "PAPER@NETWORK", or None.
 
 
-@functools.cache
-def _homes() -> dict[str, str]:
-    """Task -> name of its wing."""
-    here = importlib.import_module(__package__ or "stemma.engine")
-    names = [m.name for m in pkgutil.iter_modules(here.__path__) if m.ispkg]
-    found: dict[str, str] = {}
-    for name in names:
-        package = importlib.import_module(f"{here.__name__}.{name}")
-        found |= dict.fromkeys(getattr(package, "TASKS", ()), name)
-    return found
-
-
-def name_of(task: str) -> str:
-    """The name of the wing that a task belongs to. Raises `StemmaError` for a task that none does."""
-    if task not in _homes():
-        raise StemmaError(f"nothing here trains or measures systems of the task '{task}'; there are "
-                          f"{', '.join(sorted(_homes()))}")
-    return _homes()[task]
-
-
 def wing_of(task: str) -> Wing:
     """The wing of a card's task."""
     return named(name_of(task))
@@ -145,13 +124,21 @@ def call(function: Callable[..., Any], card: Paper, *given: Any, **options: Any)
     return function(*given, **said)
 
 
+def check_sets(card: Paper, sets: dict[str, Any] | None) -> None:
+    """Raises `StemmaError` for a setting of the recipe that a card's wing does not read."""
+    unread = head_of(name_of(card.task)).UNREAD
+    for path in sets or ():
+        if path.startswith("recipe.") and lies_in(path.removeprefix("recipe."), unread):
+            raise StemmaError(f"'{path}' means nothing here: {card.cli_name} {wing_of(card.task).ABOUT}; leave it out")
+
+
 def first_command(
     where: str, format: str | None = None, data_options: dict[str, Any] | None = None
 ) -> dict[str, str] | None:
     """{"command", "says"} of the first wing that knows what to begin with on the data at `where`; None where none
     does. Raises what a wing says of data that it cannot open, where no other one can."""
     wrong: StemmaError | None = None
-    for task in {name: task for task, name in _homes().items()}.values():  # one of each wing
+    for task in {name: task for task, name in homes().items()}.values():  # one of each wing
         asked = getattr(wing_of(task), "first_command", None)
         try:
             if asked is not None and (found := asked(where, format, data_options)) is not None:
@@ -166,7 +153,7 @@ def first_command(
 def stands_for(name: str) -> str | None:
     """The system that a word stands for which is no paper's name: what the first wing that knows it says (a network,
     "PAPER@NETWORK"); None where none does."""
-    for task in {name: task for task, name in _homes().items()}.values():
+    for task in {name: task for task, name in homes().items()}.values():
         asked = getattr(wing_of(task), "stands_for", None)
         if asked is not None and (found := asked(name)) is not None:
             return str(found)
@@ -192,6 +179,7 @@ def train(
     card = papers.get(paper) if isinstance(paper, str) else paper
     if budget is not None:  # said wrongly it is told before data are opened
         Budget.parse(budget, options.get("wall"))
+    check_sets(card, sets)
     run: Run = call(wing_of(card.task).train, card, card, data, budget, preset, out, seed, sets, resume, **options)
     return run
 
@@ -220,6 +208,7 @@ def export(model: Any, *given: Any, **options: Any) -> dict[str, Any]:
 
 def weights(card: Paper, preset: str, sets: dict[str, Any] | None = None) -> dict[str, Any]:
     """What a preset begins from: its wing's `weights`; where it has none, nothing but random numbers."""
+    check_sets(card, sets)
     checkpoint.plan(card, preset, sets)
     asked = getattr(wing_of(card.task), "weights", None)
     found: dict[str, Any] = asked(card, preset, sets) if asked is not None else {
@@ -228,5 +217,5 @@ def weights(card: Paper, preset: str, sets: dict[str, Any] | None = None) -> dic
     return found
 
 
-__all__ = ["Asked", "Ready", "Wing", "call", "evaluate", "export", "first_command", "name_of", "named", "predict",
-           "stands_for", "together", "train", "weights", "wing_of"]
+__all__ = ["Asked", "Ready", "Wing", "call", "check_sets", "evaluate", "export", "first_command", "name_of",
+           "named", "predict", "stands_for", "together", "train", "weights", "wing_of"]

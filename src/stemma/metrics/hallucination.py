@@ -183,15 +183,24 @@ class Bound:
 
 
 def bound(monofact_rate: float, miscalibration: float, facts: int, false: int, documents: int,
-          delta: float = 0.01) -> Bound:
+          delta: float = 0.01, regularity: float = 1.0) -> Bound:
     """Theorem 1's bound: MF - Mis - 3 exp(-s) / delta - sqrt(6 ln(6 / delta) / n), where exp(-s) is |F| / |H|.
 
     At delta .01 these are the paper's 300 |F| / |H| and 7 / sqrt(n), the second rounded up from 6.195. Raises
-    `ValueError` for a delta outside 0..1.
+    `ValueError` for a delta outside 0..1 and a regularity below 1.
+
+    regularity: r of facts that are regular but for a factor: given the documents, no sentence that they do not tell is
+    more than r times as likely as the mean of these to be true, nor has more than r times their mean probability. Then
+    the first term is r times as large, as the theorem's proof has it. For of g, what lies on facts that were not told
+    is r |F in U| / |U| of it at most, in expectation; and what level sets of both kinds mix, r |told| / |U|. Both
+    together are r |F| / |U| < r |F| / |H|, and exceed 3 / delta times that with probability delta / 3.
     """
     if not 0 < delta < 1:
         raise ValueError(f"delta is a probability between 0 and 1, not {delta}")
-    return Bound(monofact_rate, miscalibration, 3 * facts / false / delta, concentration(documents, delta), delta)
+    if not regularity >= 1:
+        raise ValueError(f"a regularity is 1 or more, not {regularity}")
+    return Bound(monofact_rate, miscalibration, 3 * regularity * facts / false / delta,
+                 concentration(documents, delta), delta)
 
 
 def sparsity(facts: int, false: int) -> float:

@@ -57,7 +57,8 @@ def _table(r: dict[str, Any], colour: dict[str, int]) -> str:
         for x in s["runs"]:
             for w in x["worlds"]:
                 rows.append(tag("tr", tag("th", charts.legend_swatch(colour[s["id"]]), " ", text(s["title"]),
-                                          scope="row"), tag("td", str(x["seed"])), tag("td", text(w["short"])),
+                                          scope="row"), tag("td", str(x["seed"])),
+                                tag("td", text(w["short"]), cls="words"),
                                 *(_cell(w[k]) for k in names)))
     heads = ("system", "seed", "on", *names.values())
     return remark(NOTES[r["subject"]]) + table("".join(tag("th", tag("button", n), scope="col") for n in heads), rows,
@@ -80,7 +81,8 @@ def _learning(r: dict[str, Any], colour: dict[str, int]) -> str:
                 if len(points) > 1:
                     lines.append(charts.Line(colour[s["id"]], f"{s['title']}, seed {x['seed']}, {w['short']}", points))
     chart = charts.line_chart(lines, words.seconds(r), main, f"{main} against {words.seconds(r)}")
-    return remark("Held out, during the training.") + _legend(r["systems"], colour) + chart if chart else ""
+    return remark("Held out, during the training.") + _legend(r["systems"], colour) + tag(
+        "div", tag("div", chart), cls="two") if chart else ""
 
 
 def _made(r: dict[str, Any]) -> str:
@@ -108,7 +110,10 @@ def _facts_answer(r: dict[str, Any]) -> Answer:
     head = (f"The bound held in all {len(found)} trainings; in {vacuous} of them it is vacuous." if not broken else
             f"The bound is broken in {len(broken)} of {len(found)} trainings: {', '.join(broken[:3])}.")
     more = []
-    if any(w["regular"] is not True for _, _, w in found):
+    if tilted := [w["regularity"] for _, _, w in found if (w.get("regularity") or 1.0) > 1]:
+        more.append(f"Facts are regular but for a factor of {max(tilted):.2f}, by which the bound's term of sparsity "
+                    "is multiplied.")
+    if any(w["regular"] is not True and not w.get("regularity") for _, _, w in found):
         more.append("Not all facts here are known to be regular: of those the theorem says nothing.")
     for s in r["systems"]:
         own = [(w["monofacts"], w["hallucination"]) for _, _, w in _worlds({"systems": [s]})]
@@ -153,11 +158,29 @@ def _facts_pictures(r: dict[str, Any], colour: dict[str, int]) -> list[tuple[str
     panels = "".join(tag("div", tag("h4", head), drawn) for head, drawn in (
         ("Hallucination and what was told once", hallucination), ("Hallucination and miscalibration", mis),
         ("Slack over the bound", slack), ("Slack and how many documents", by_documents)))
+    ways = [tag("div", tag("h4", head), drawn) for key, head in (
+        ("hallucination", "Hallucination while it learns"), ("miscalibration", "Miscalibration while it learns"))
+        if (drawn := _on_the_way(r, colour, key))]
+    stopping = ("stopping", "Stopping", "Where a training could have been stopped",
+                remark("A line a training, a point a validation. The weights that are measured are those of the fewest "
+                       "nats held out: what is learned behind them is documents by heart, which lowers hallucination "
+                       "and raises miscalibration.")
+                + _legend(r["systems"], colour) + tag("div", "".join(ways), cls="two") if ways else "")
     return [("rates", "Rates", "Hallucination, calibration and the bound",
              remark("A point a training. On the faint line a model hallucinates as often as facts were told once; "
                     "slack is what hallucination lies above the bound, below 0 the bound would be broken.")
-             + _legend(r["systems"], colour) + tag("div", panels, cls="two")),
+             + _legend(r["systems"], colour) + tag("div", panels, cls="two")), stopping,
             ("knobs", "Knobs", "What is turned after training", knobs)]
+
+
+def _on_the_way(r: dict[str, Any], colour: dict[str, int], key: str) -> str:
+    """A measure of each validation against the updates before it; nothing where no training was looked at twice."""
+    lines = []
+    for s, x, w in _worlds(r):
+        points = tuple((float(p["step"]), float(p[key])) for p in w["curve"] if isinstance(p[key], (int, float)))
+        if len(points) > 1:
+            lines.append(charts.Line(colour[s["id"]], f"{s['title']}, seed {x['seed']}, {w['short']}", points))
+    return charts.line_chart(lines, "updates", key, f"{key} against updates", y_min=0.0) if lines else ""
 
 
 def _knobs(r: dict[str, Any]) -> str:
@@ -245,15 +268,14 @@ COLUMNS: dict[str, dict[str, str]] = {
     "meanings": {"exact": "exact", "executable": "can be run", "denotation": "right", "once": "once in five",
                  "denotation_of_new_forms": "right, new forms"},
     "facts": {"hallucination": "says false", "monofacts": "told once", "miscalibration": "miscalibrated",
-              "bound": "bound", "nats": "nats", "slack": "slack", "binned": "miscalibrated by bins",
-              "token_error": "error of words"},
+              "bound": "bound", "nats": "nats", "binned": "by bins", "token_error": "of words"},
 }
 NOTES = {
     "meanings": "Of fillings of known forms that were not trained on: a meaning is exact where it reads as the same "
     "program, right where it says the same in worlds of the model.",
     "facts": "Rates of hallucination are exact: one less the model's mass on the facts. A bound at or below 0 is "
-    "vacuous. Miscalibration is over level sets; by bins it lies higher than it is by what drawing gives. The error of "
-    "words is the expected calibration error of next words.",
+    "vacuous. Miscalibration is over level sets; by bins it lies higher than it is by what drawing gives; of words it "
+    "is the expected calibration error of next words.",
 }
 ANSWERS: dict[str, Callable[[dict[str, Any]], Answer]] = {"facts": _facts_answer,
                                                            "meanings": _meanings_answer}

@@ -209,7 +209,25 @@ def _course(r: dict[str, Any], colour: dict[str, int]) -> str:
         panels.append(tag("div", tag("h4", text(head)), charts.line_chart(
             lines, ", ".join(f"{k}: {n}" for k, n in enumerate(said["sets"], 1)), "accuracy on test",
             f"Accuracy over the data sets, {head}")))
-    return tag("div", *panels, cls="two") if panels else ""
+    return tag("div", *panels, cls="two") + _lost(r, colour) if panels else ""
+
+
+def _lost(r: dict[str, Any], colour: dict[str, int]) -> str:
+    """Per set, what a network loses of its accuracy at the source, and how far it is from the first that was named."""
+    said, ids = r["ways"]["linear"], [s["id"] for s in r["systems"]]
+    first = next((i for i in r["titles"] if i in ids), ids[0])
+    beside = said["table"][ids.index(first)]
+    rows = []
+    for s, row in zip(r["systems"], said["table"]):
+        cells = [tag("td", f"{100 * (v / s['top1'] - 1):+.0f} %" if s["top1"] else "–",
+                     "" if s["id"] == first else tag("span", f"{100 * (v - w):+.1f} points", cls="sub"),
+                     data_sort=f"{v:.6g}") for v, w in zip(row, beside)]
+        rows.append(tag("tr", tag("th", charts.legend_swatch(colour[s["id"]]), " ", text(s["title"]), scope="row"),
+                        *cells))
+    name = next(s["title"] for s in r["systems"] if s["id"] == first)
+    return remark(f"By regression, all pictures: how much of its accuracy at the source a network loses on a set, and "
+                  f"how many points of accuracy lie between it and {name}, which was named first.") + table(
+        "".join(tag("th", tag("button", text(n)), scope="col") for n in ("network", *said["sets"])), rows, "sortable")
 
 
 def _paths(r: dict[str, Any], colour: dict[str, int]) -> str:

@@ -99,7 +99,8 @@ class Grid:
     begin: with the weights that it has, or random ones. lrs, decays: (from, to, count) in equal steps of the logarithm.
     bare: without decay too. length: of the budget in steps. area: least share of a picture that a random crop holds.
     sets: on so many of the sets, 0: all. share: of a budget in time. curve: the last training is measured on test at so
-    many of its steps, each twice as late as the one before.
+    many of its steps, each twice as late as the one before. stops: trainings are validated at the ends of so many equal
+    parts of their length, and the last one stops where the best of all was (early stopping); 0: each goes to its end.
     """
 
     name: str
@@ -112,6 +113,7 @@ class Grid:
     sets: int = 0
     share: float = 1.0
     curve: int = 0
+    stops: int = 0
 
     def points(self) -> list[tuple[float, float]]:
         """(rate, decay before it is divided) of every training."""

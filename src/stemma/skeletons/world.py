@@ -124,9 +124,9 @@ class WorldModel(nn.Module):
 
     # ------------------------------------------------------------ learning
 
-    def values(self, channel: str, batch: Episodes, noise: bool = False) -> Tensor:
+    def values(self, channel: str, batch: Episodes) -> Tensor:
         """A channel as the networks read it."""
-        return self.spec.pixels(batch["image"], noise) if channel == "image" else batch[channel].float()
+        return self.spec.pixels(batch["image"]) if channel == "image" else batch[channel].float()
 
     def encode(self, batch: Episodes, seen: dict[str, Tensor] | None = None) -> Float[Tensor, "... E"]:
         """Codes of every step; `seen` are channels that were read already."""
@@ -158,7 +158,7 @@ class WorldModel(nn.Module):
         heads = [h for h in self.spec.heads if re.search(only, h.channel) and h.channel in batch]
         looked = () if "code" in batch else (c for c in self.senses if c in batch)
         names = dict.fromkeys([*(h.channel for h in heads), *looked])
-        truth = {c: self.values(c, batch, noise=self.training) for c in names}
+        truth = {c: self.values(c, batch) for c in names}
         codes = batch["code"].float() if "code" in batch else self.encode(batch, truth)
         posts, priors = self.dynamics.observe(codes, batch["action"], batch["first"], before, self.brief)
         rule = self.spec.rule

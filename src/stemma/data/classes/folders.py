@@ -9,11 +9,10 @@ from collections import Counter
 from pathlib import Path
 
 from ...core.samples import DataError
-from ..files import lines_of
+from ..files import SPLITS, lines_of
 from ..images import ROOMS, SUFFIXES, child, listing, shown, walk
 from ..readers.coco import split_name
 
-SPLITS = {"train": ("train", "training"), "val": ("val", "valid", "validation"), "test": ("test", "testing")}
 _ROOMS = ROOMS | {"img_dir", "ann_dir"}  # names of no class
 
 
@@ -46,7 +45,7 @@ def _is_class(where: Path, name: str) -> bool:
 
 def lists_at(where: Path) -> dict[str, Path]:
     """split -> its list of pictures, where a folder is divided by lists."""
-    return {s: file for s, ways in SPLITS.items() for w in ways if (file := where / f"{w}.txt").is_file()}
+    return {s: file for s, ways in SPLITS.items() for w in reversed(ways) if (file := where / f"{w}.txt").is_file()}
 
 
 def row_of(line: str, where: Path) -> tuple[str, str]:
@@ -121,4 +120,4 @@ def error(where: Path) -> DataError | None:
                      f"pictures with boxes write BOXES+labels:{where}")
 
 
-__all__ = ["SPLITS", "counts", "error", "folder_of", "lists_at", "row_of"]
+__all__ = ["counts", "error", "folder_of", "lists_at", "row_of"]

@@ -21,14 +21,13 @@ import numpy as np
 from PIL import Image
 
 from ...core.samples import DataError, Info
+from ..files import SPLIT_OF, SPLITS
 from ..images import header, read_image, safe_join
 from ..readers.coco import load_json
 from ..records import DataWarning, Fault
 from .pairs import Pair, info_of, same_size
 
-SPLITS = ("train", "val", "test")
 SHARES = {"train": (0.0, 0.9), "val": (0.9, 0.95), "test": (0.95, 1.0)}
-DEV = {"train": "train", "dev": "val", "val": "val", "test": "test"}
 OPAQUE = "has no clear pixel, so that nothing of its picture may change"
 F = TypeVar("F", bound="Folder")
 MISSING, SIZES, EMPTY, RECORD, MASK = "missing partner", "other size", "empty instruction", "record", "unusable mask"
@@ -167,8 +166,8 @@ def format_at(path: Path) -> str:
 def _turns(path: Path) -> dict[str, Path]:
     """split -> edit_turns.json."""
     if (path / "edit_turns.json").is_file():
-        return {DEV.get(path.name, "all"): path / "edit_turns.json"}
-    return {DEV[p.parent.name]: p for p in sorted(path.glob("*/edit_turns.json")) if p.parent.name in DEV}
+        return {SPLIT_OF.get(path.name, "all"): path / "edit_turns.json"}
+    return {SPLIT_OF[p.parent.name]: p for p in sorted(path.glob("*/edit_turns.json")) if p.parent.name in SPLIT_OF}
 
 
 def lists_at(path: Path) -> list[Path]:
@@ -179,7 +178,7 @@ def lists_at(path: Path) -> list[Path]:
 def splits_at(path: Path) -> tuple[str, ...]:
     """The splits that are there."""
     if format_at(path) == "instruct-pix2pix" or "all" in _turns(path):
-        return SPLITS
+        return tuple(SPLITS)
     return tuple(s for s in SPLITS if s in _turns(path))
 
 
@@ -281,5 +280,5 @@ def _brushed(path: Path, split: str, follow_links: bool) -> Folder:
     return out
 
 
-__all__ = ["MASK", "MISSING", "OPAQUE", "RECORD", "SPLITS", "Entry", "Folder", "format_at", "have", "list_of",
+__all__ = ["MASK", "MISSING", "OPAQUE", "RECORD", "Entry", "Folder", "format_at", "have", "list_of",
            "lists_at", "open_folder", "part_of", "sound", "splits_at"]

@@ -23,16 +23,15 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from ..files import read_bytes, rows_of, text_of
+from ..files import SPLIT_OF, SPLITS, read_bytes, rows_of, text_of
 from ..finding import Pictures
 from ..records import Fault
 from . import folders
-from .folders import DEV, RECORD, SPLITS, Entry, Folder, list_of
+from .folders import RECORD, Entry, Folder, list_of
 from .pairs import Pair
 
 STEMS = ("edits", "pairs", "metadata", "GIER", "GIER_new", "meta_info", "magic_train")
 ENDINGS = (".json", ".jsonl", ".csv")
-_OF = DEV | {"valid": "val", "validation": "val", "training": "train", "testing": "test"}
 _NAMES = {
     "before": ("before", "input", "source", "original"),
     "after": ("after", "output", "edited", "target"),
@@ -62,7 +61,7 @@ def lists_at(path: Path) -> dict[str, Path]:
             if _fits(file := path / f"{stem}{ending}"):
                 return {"all": file}
     found: dict[str, Path] = {}
-    for name, split in _OF.items():
+    for name, split in SPLIT_OF.items():
         for file in (path / name, *(path / name / s for s in STEMS)):
             for at in (file.parent / f"{file.name}{e}" for e in ENDINGS):
                 if split not in found and _fits(at):
@@ -98,12 +97,12 @@ def splits_at(path: Path) -> tuple[str, ...]:
     if "all" not in there:
         return tuple(s for s in SPLITS if s in there)
     named = {_split(r) for _, r in _records(there["all"])[0]} - {""}
-    return tuple(s for s in SPLITS if s in named) or SPLITS
+    return tuple(s for s in SPLITS if s in named) or tuple(SPLITS)
 
 
 def _split(record: Any) -> str:
     said = record.get("split") if isinstance(record, dict) else None
-    return _OF.get(said.strip().lower(), "") if isinstance(said, str) else ""
+    return SPLIT_OF.get(said.strip().lower(), "") if isinstance(said, str) else ""
 
 
 def _records(file: Path) -> tuple[list[tuple[str, Any]], str]:

@@ -18,12 +18,13 @@ from typing import Any
 import numpy as np
 
 from ...core.samples import DataError
+from ..files import SPLITS
 from ..images import read_image, walk
 from ..readers import rle
 from ..readers.coco import load_json
 from ..records import Fault
 from .asked import brought, marking, painted
-from .folders import RECORD, SPLITS, Entry, Folder
+from .folders import RECORD, Entry, Folder
 from .pairs import VISITS, Pair, square
 
 _STREAM = {"train": 71, "val": 72, "test": 73}

@@ -23,9 +23,10 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 from ...core.samples import DataError, Info
+from ..files import SPLITS
 from ..images import listing, read_image, shown, walk
 from ..records import Fault
-from .folders import MISSING, SPLITS, Entry, Folder
+from .folders import MISSING, Entry, Folder
 from .pairs import RESTORED, VISITS, Pair, info_of, same_size, square
 
 VERSION = 1
@@ -179,7 +180,7 @@ def _photos(folder: Path) -> bool:
 def splits_at(path: Path) -> tuple[str, ...]:
     """All three where there is one to train on; else those that are there."""
     there = tuple(s for s in SPLITS if (path / s).is_dir())
-    return SPLITS if "train" in there else there
+    return tuple(SPLITS) if "train" in there else there
 
 
 def open_spoiled(path: Path, split: str, follow_links: bool = False) -> Spoiled:

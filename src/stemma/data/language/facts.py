@@ -8,6 +8,7 @@ factoid is a row of word numbers, or its code: the row read as one number, first
     references:alpha=0.5        the same with authors, titles, journals, years and pages in the place of five W
     arithmetic:words=100        "a < b" for all numbers below 100: facts that a rule tells, not arbitrary ones
     facts:words=1000,places=3   who, what and when alone: 10^9 possible sentences
+    facts:tilt=4                sentences of one half of the first words are true four times as often as the others
     FOLDER                      facts.csv (a column a word, and `weight`), documents.csv (a row a document)
 
 `alpha=0+0.5+1` names a family of worlds, one for each value.
@@ -62,7 +63,9 @@ SECOND = {
 @dataclass(frozen=True)
 class World:
     """A law from which a world of facts is drawn. `alpha`: a fact's probability falls with its rank to this power
-    (law zipf), or its weight is the whole part of a Pareto number of this shape (law pareto, Miao and Kearns 2025)."""
+    (law zipf), or its weight is the whole part of a Pareto number of this shape (law pareto, Miao and Kearns 2025).
+    `tilt`: how many times as often sentences that begin with a word of the first half of its list are true; 1 is the
+    paper's regular facts, more are regular but for a factor."""
 
     kind: str = "facts"
     words: int = 100
@@ -72,9 +75,11 @@ class World:
     law: str = "zipf"
     places: int = 5
     seed: int = 0
+    tilt: float = 1.0
 
     def __post_init__(self) -> None:
-        for name, least in (("words", 2), ("facts", 1), ("documents", 1), ("alpha", 0), ("places", 1), ("seed", 0)):
+        for name, least in (("words", 2), ("facts", 1), ("documents", 1), ("alpha", 0), ("places", 1), ("seed", 0),
+                            ("tilt", 1)):
             if not getattr(self, name) >= least:
                 raise StemmaError(f"a world of facts has {name} of {least} or more, not {getattr(self, name)}")
         if self.law not in ("zipf", "pareto"):
@@ -87,6 +92,11 @@ class World:
         if 2 * self.true > self.possible:
             raise StemmaError(f"{self.true:,} facts among {self.possible:,} sentences: more than half would be true; "
                               "take fewer facts or more words")
+        if self.tilt > 1 and self.kind == "arithmetic":
+            raise StemmaError("a rule tells which sums are true, and no tilt; leave it out")
+        if self.likelier > self.leading // 2:
+            raise StemmaError(f"{self.likelier:,} facts among the {self.leading:,} sentences that begin with the first "
+                              "words: more than half would be true; take fewer facts or a smaller tilt")
 
     @property
     def slots(self) -> tuple[str, ...]:
@@ -108,14 +118,26 @@ class World:
         return self.words * (self.words - 1) // 2 if self.kind == "arithmetic" else self.facts
 
     @property
+    def leading(self) -> int:
+        """How many sentences begin with a word of the first half: those whose codes are below it."""
+        return self.words // 2 * (self.possible // self.words)
+
+    @property
+    def likelier(self) -> int:
+        """How many facts lie among them, where they are `tilt` times as often true; 0 where nothing is tilted."""
+        share = self.tilt * self.leading / (self.tilt * self.leading + self.possible - self.leading)
+        return round(self.true * share) if self.tilt > 1 else 0
+
+    @property
     def regular(self) -> bool:
         """Whether, given what was told, every other sentence is as likely to be true: the paper's regular facts."""
-        return self.kind != "arithmetic"
+        return self.kind != "arithmetic" and self.tilt == 1
 
     @property
     def name(self) -> str:
-        return f"{self.kind}:" + ",".join(f"{f.name}={getattr(self, f.name):g}" if f.type == "float" else
-                                          f"{f.name}={getattr(self, f.name)}" for f in fields(self)[1:])
+        return f"{self.kind}:" + ",".join(
+            f"{f.name}={getattr(self, f.name):g}" if f.type == "float" else f"{f.name}={getattr(self, f.name)}"
+            for f in fields(self)[1:] if f.name != "tilt" or self.tilt > 1)
 
     def word(self, slot: int, i: int) -> str:
         """The i-th word of a place in the sentence."""
@@ -130,6 +152,10 @@ class World:
         if self.kind == "arithmetic":
             a, b = np.triu_indices(self.words, 1)
             codes = rng.permutation(a * self.words + b)
+        elif self.tilt > 1:
+            codes = rng.permutation(np.concatenate([
+                distinct(rng, self.leading, self.likelier),
+                self.leading + distinct(rng, self.possible - self.leading, self.facts - self.likelier)]))
         else:
             codes = distinct(rng, self.possible, self.facts)
         if self.law == "pareto":
@@ -140,7 +166,8 @@ class World:
         told = rng.choice(len(codes), size=self.documents, p=p)
         held = np.random.default_rng([self.seed, 12]).choice(len(codes), size=min(self.documents, 10_000), p=p)
         names = tuple(self.word(s, i) for s, n in enumerate(self.sizes) for i in range(n))
-        return Facts(self.name, self.slots, self.sizes, names, codes, p, told, held, self.regular)
+        return Facts(self.name, self.slots, self.sizes, names, codes, p, told, held, self.regular,
+                     parts=(self.leading,) if self.tilt > 1 else ())
 
 
 def distinct(rng: np.random.Generator, below: int, count: int) -> np.ndarray:
@@ -166,6 +193,8 @@ class Facts:
     held: np.ndarray
     regular: bool | None  # None: nobody knows
     note: str = ""  # what was made of a folder that does not say it
+    # codes at which the list of sentences is divided into parts; within each every sentence is as likely to be true
+    parts: tuple[int, ...] = ()
 
     @property
     def possible(self) -> int:
@@ -187,6 +216,19 @@ class Facts:
     def counts(self, told: np.ndarray | None = None) -> np.ndarray:
         """How many documents tell each fact [F]."""
         return np.bincount(self.told if told is None else told, minlength=len(self.codes))
+
+    @property
+    def regularity(self) -> float | None:
+        """r: given what was told, how many times as likely as the mean any other sentence is to be true, at most. 1 is
+        the paper's regular facts. None where facts follow a rule, or nobody knows."""
+        if not self.parts:
+            return 1.0 if self.regular else None
+        ends = (0, *self.parts, self.possible)
+        true, _ = np.histogram(self.codes, ends)
+        told, _ = np.histogram(self.codes[self.counts() > 0], ends)
+        sentences = np.diff(np.array(ends, dtype=np.float64)) - told
+        left = true - told
+        return float((left / sentences).max() / (left.sum() / sentences.sum())) if left.sum() else 1.0
 
     def rows(self, codes: np.ndarray) -> np.ndarray:
         """Codes as rows of word numbers [N, S]."""
@@ -251,7 +293,7 @@ def world_of(name: str) -> World:
     kind, _, rest = name.partition(":")
     pairs = dict(p.split("=") for p in rest.split(","))
     types: dict[str, Any] = {"int": int, "float": float, "str": str}
-    return World(kind, **{f.name: types[str(f.type)](pairs[f.name]) for f in fields(World)[1:]})
+    return World(kind, **{f.name: types[str(f.type)](pairs[f.name]) for f in fields(World)[1:] if f.name in pairs})
 
 
 def open_facts(data: Any, seed: int = 0) -> Facts:

@@ -25,7 +25,7 @@ from stemma.core import outputs
 from stemma.core.samples import Classes, DataError, Dataset, Points
 from stemma.core.values import flag, ident
 
-from ..files import given_folder, read_bytes
+from ..files import SPLIT_OF, given_folder, read_bytes
 from ..finding import Pictures, below_common, foreign, plain_name, same_letters
 from ..images import check_name, shown
 from ..options import spelled
@@ -35,9 +35,8 @@ from .segments import Segments
 
 FORMAT = "coco"
 _SPLIT = re.compile(
-    r"(?:^|(?<=[^a-z]))(training|train|validation|valid|val|dev|testing|test)(?=\d{4}(?:\D|$)|[^a-z0-9]|$)", re.I
+    rf"(?:^|(?<=[^a-z]))({'|'.join(sorted(SPLIT_OF, reverse=True))})(?=\d{{4}}(?:\D|$)|[^a-z0-9]|$)", re.I
 )
-ALIASES = {"training": "train", "valid": "val", "validation": "val", "dev": "val", "testing": "test"}
 PERSON = (
     "nose", "left_eye", "right_eye", "left_ear", "right_ear", "left_shoulder", "right_shoulder", "left_elbow",
     "right_elbow", "left_wrist",
@@ -153,7 +152,7 @@ def same_categories(files: Mapping[str, Path], split: str) -> None:
 def split_name(name: str) -> str:
     """The split ("train", "val", "test") that a file or folder name speaks of, or ""."""
     found = _SPLIT.search(name)
-    return ALIASES.get(found[1].lower(), found[1].lower()) if found else ""
+    return SPLIT_OF[found[1].lower()] if found else ""
 
 
 def group_name(stem: str) -> str:

@@ -29,7 +29,7 @@ from .gym import shrink
 Episode = dict[str, np.ndarray]
 Law = Literal["uniform", "held", "choice", "still"]
 EXTRA = "stemma-vision[worlds]"
-PARTLY = ("text", "text-held", "video", "mute", "times")
+PARTLY = ("text", "text-held", "video", "mute", "once", "times")
 SHOWN = ("image", "vector", "grid")
 HIDDEN = {"text": SHOWN, "text-held": SHOWN, "video": ("token",)}  # what none of them shows
 READ = 100  # words of a manual, at most
@@ -360,7 +360,7 @@ def get(name: str) -> EnvCard:
         hint += ("; any of gymnasium's that draws itself works by its id too, such as CartPole-v1 or my_module:My-v0, "
                  "and with its own numbers and choices as gym:CartPole-v1, minigrid:GoToDoor-5x5, dmc:walker-walk, "
                  "atari100k:pong, homegrid:future, messenger:s2, langroom:echo, t-maze:20; text:FILE@WORLD, "
-                 "video:WORLD and mute:WORLD show a part, times:100:WORLD pays more")
+                 "video:WORLD, mute:WORLD and once:WORLD show a part, times:100:WORLD pays more")
         raise StemmaError(f"no environment named '{name}'; {hint}")
     return ENVS[key]
 
@@ -421,11 +421,18 @@ def _partly(name: str, kind: str) -> EnvCard:
         return replace(card, name=f"times:{told}:{card.name}", about=f"{card.about}; rewards times {told}",
                        inputs=card.inputs or (("image", 0),), make=lambda size, grey, senses: partly.paying(
                            make(card.name, size, grey, senses), factor))
-    if kind in ("video", "mute"):
+    if kind in ("video", "mute", "once"):
         card = get(name.partition(":")[2])
+        if kind != "video" and not card.words:
+            raise StemmaError(f"nothing is said in '{card.name}'; there is nothing to "
+                              + ("mute" if kind == "mute" else "tell"))
+        if kind == "once":
+            shown = tuple(x for x in card.inputs if not x[0].startswith("token"))
+            return replace(card, name=f"once:{card.name}", about=f"{card.about}; all of the first sentence at once",
+                           inputs=(*shown, ("told", len(card.words))), words=(),
+                           make=lambda size, grey, senses: partly.at_once(card.make(
+                               size, grey, tuple(s for s in senses if s != "told")), card.name, card.words))
         if kind == "mute":
-            if not card.words:
-                raise StemmaError(f"nothing is said in '{card.name}'; there is nothing to mute")
             return replace(card, name=f"mute:{card.name}", about=f"{card.about}; unheard",
                            make=lambda *given: partly.muted(card.make(*given)))
         other = lambda seed: RandomPolicy(card.law, len(card.actions), seed, card.choices)

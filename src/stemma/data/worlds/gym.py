@@ -96,7 +96,6 @@ def made(name: str) -> Any:
         raise StemmaError(f"the environment '{name}' cannot be made ({type(error).__name__}: "
                           f"{' '.join(str(error).split())[:200]}); an id is spelled as gymnasium knows it, MODULE:ID "
                           "where a module that can be imported registers it") from error
-    env = guarded(env, name)
     modes = env.metadata.get("render_modes", ())
     if "rgb_array" not in modes:
         env.close()
@@ -108,7 +107,7 @@ def made(name: str) -> Any:
 @lru_cache(maxsize=64)
 def look(name: str) -> Foreign:
     """What `name` is. Raises `StemmaError` as `made` does, and for actions that numbers cannot say."""
-    env = made(name)
+    env = guarded(made(name), name)
     try:
         env.reset(seed=0)
         picture = env.render()

@@ -95,7 +95,7 @@ def made(name: str) -> Any:
         if "rgb_array" in env.metadata.get("render_modes", ()):
             env.close()
             env = gymnasium.make(ident, render_mode="rgb_array", disable_env_checker=True)
-        return guarded(env, name)
+        return env
     except Exception as error:  # every package's own kinds
         raise StemmaError(f"the environment '{name}' cannot be made ({type(error).__name__}: "
                           f"{' '.join(str(error).split())[:200]}); after 'gym:' an id is spelled as gymnasium knows "
@@ -205,7 +205,7 @@ def look(name: str) -> Native:
     """What `name` is. Raises `StemmaError` as `made` does, and for what cannot be seen or done."""
     from gymnasium import spaces
 
-    env = made(name)
+    env = guarded(made(name), name)
     try:
         numbers, pictures, words, mission = 0, 0, tuple[str, ...](), None
         for keys, s in parts_of(env.observation_space):
@@ -310,8 +310,8 @@ def world(name: str, size: int, grey: bool, senses: tuple[str, ...]) -> Any:
             seen, _ = inner.reset(seed=seed)
             self.steps = 0
             if found.mission is not None:
-                self.words.begin(taken(seen, found.mission))
-            return self._seen(seen), {}
+                self.words.begin(said := str(taken(seen, found.mission)))
+            return self._seen(seen), {"said": said} if found.mission is not None else {}
 
         def step(self, action: np.ndarray) -> Any:
             seen, reward, over, cut, _ = inner.step(act(action))

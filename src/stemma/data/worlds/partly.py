@@ -4,6 +4,7 @@ that pays another coin.
     text:FILE, text:FILE@WORLD        a file's words, one a step; with WORLD's words, actions and (unseen) pictures
     video:WORLD                       what WORLD shows where somebody acts by chance: no word, no reward, no own action
     mute:WORLD                        WORLD in which nothing is said: every token is padding
+    once:WORLD                        WORLD whose first sentence is told whole as a life begins, and no word after it
     times:100:WORLD                   WORLD whose rewards are 100 times as large
 
 The last tenth of a text is held out: `text-held:FILE` is the world of it, in which what was read is evaluated.
@@ -19,7 +20,7 @@ from typing import Any
 
 import numpy as np
 
-from ...core.types import DataError
+from ...core.types import DataError, StemmaError
 
 STRETCH = 256  # words of an episode, at most
 MOST = 32_000  # kinds of words that a text's own vocabulary has; what is rarer is one kind
@@ -131,6 +132,38 @@ def muted(inner: Any) -> Any:
     return Muted(inner)
 
 
+def at_once(inner: Any, name: str, words: tuple[str, ...]) -> Any:
+    """`inner`, which shows no token, with a channel "told": how often each of `words` is in what is said first, at the
+    first step; zeros after it. Raises `StemmaError` where a world does not say its sentence as a life begins."""
+    import gymnasium
+    from gymnasium import spaces
+
+    number = {w: i for i, w in enumerate(words) if w}
+
+    class Once(gymnasium.Wrapper):
+        def __init__(self) -> None:
+            super().__init__(inner)
+            self.observation_space = spaces.Dict({**inner.observation_space.spaces, "told": spaces.Box(
+                0, np.inf, (len(words),), np.float32)})
+
+        def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> Any:
+            seen, more = self.env.reset(seed=seed, options=options)
+            if "said" not in more:
+                raise StemmaError(f"what is said in '{name}' is not known as a life begins; it can be heard a word a "
+                                  f"step, or not at all: mute:{name}")
+            told = np.zeros(len(words), np.float32)
+            for w in re.findall(r"\w+(?:'\w+)*|[^\w\s]", str(more["said"])):
+                if (i := number.get(w, number.get(w.lower()))) is not None:
+                    told[i] += 1
+            return seen | {"told": told}, more
+
+        def step(self, action: Any) -> Any:
+            seen, reward, over, cut, more = self.env.step(action)
+            return seen | {"told": np.zeros(len(words), np.float32)}, reward, over, cut, more
+
+    return Once()
+
+
 def paying(inner: Any, factor: float) -> Any:
     """`inner` whose rewards are `factor` times as large."""
     import gymnasium
@@ -143,4 +176,4 @@ def paying(inner: Any, factor: float) -> Any:
     return Paying(inner)
 
 
-__all__ = ["OTHER", "STRETCH", "Text", "muted", "paying", "reading", "split_of", "text_of", "watched"]
+__all__ = ["OTHER", "STRETCH", "Text", "at_once", "muted", "paying", "reading", "split_of", "text_of", "watched"]

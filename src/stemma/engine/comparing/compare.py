@@ -133,6 +133,8 @@ def compare(
         raise StemmaError(f"a comparison runs on 'local' or 'ray', not '{on}'")
     home = wings.together((papers.get(name), p) for name, p in systems.values())
     wing = wings.named(home)
+    for name, _ in systems.values():
+        wings.check_sets(papers.get(name), _sets_of(sets, name))
     options = {"format": format, "precision": precision, "batch": batch, "limit": limit, "size": size,
                "upright": upright, "data_options": told, "start": given}
     ready = wing.prepare(wings.Asked(systems, where, lambda name: _sets_of(sets, name), options, show is not None,

@@ -24,6 +24,7 @@ from ...ops.edits import centre, frames, read_disc, read_mask, share_of
 from ..running import checkpoint
 from ..running.clock import Stopwatch
 from ..running.devices import pick_device
+from ..running.places import learned_from
 from ..running.runs import Run
 from . import derive
 from .clip import Clip
@@ -242,10 +243,11 @@ def evaluate(
     picture as it was ("copy") and a net that has learned nothing ("untrained"). clip: the folder of a CLIP that judges.
     Of one that marks things on drawn pictures also what comes out of its masks (`derive.derived`).
 
-    Raises `StemmaError` where no data are named, for a scale that is no number of 0 or more, and as `open_edits` does.
+    Without `data`, the edits that a run was trained on. Raises `StemmaError` where none are known, for a scale that is
+    no number of 0 or more, and as `open_edits` does.
     """
     m: Any = checkpoint.resolve(model, which)
-    if data is None:
+    if (data := learned_from(model) if data is None else data) is None:
         raise StemmaError("name the edits to measure on with --data: drawn ones (edits:64), or a folder")
     given = text_guidance is not None or image_guidance is not None
     text, image = scales(m, text_guidance, image_guidance) if given else (None, None)

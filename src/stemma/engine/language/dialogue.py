@@ -99,24 +99,24 @@ class Dialogue:
         self.turns.append(turn)
         return turn
 
-    def _understood(self, text: str) -> list[str]:
-        """The meanings of a sentence, new words in their places. Raises `ChurchError` where one cannot stand there, or
-        is the name of something."""
+    def _understood(self, text: str) -> tuple[list[str], NewWord | None]:
+        """(the meanings of a sentence, new words in their places, the word that it brings). Raises `ChurchError` where
+        one cannot stand there, or is the name of something."""
         if text.startswith("("):
-            return [text]
+            return [text], None
         if (new := brought(self.domain, text, self.words)) is not None:
             if new[0].word in BASE or new[0].word in FORMS or Symbol(new[0].word) in _names(self.domain.model):
                 raise ChurchError(f"'{new[0].word}' is what a function of the language is called; take another word")
-            return [new[1]]
+            return [new[1]], new[0]
         plain, swaps = stood_in(self.domain, text, self.words)
         back = [put_back(self.domain, m, swaps) if swaps else m for m in self.translate(plain)]
         if back and not any(back):
             raise ChurchError(f"{', '.join(w.word for w, _ in swaps)} cannot stand there")
-        return [m for m in back if m is not None]
+        return [m for m in back if m is not None], None
 
     def _taken(self, text: str) -> Turn:
         try:
-            found = self._understood(text)
+            found, new = self._understood(text)
         except StemmaError as error:  # one sentence is too long, or has too many names: the others are heard
             return Turn(text, None, "unknown", error=str(error))
         turn = Turn(text, found[0] if found else None, "unknown",
@@ -139,8 +139,7 @@ class Dialogue:
         said = self.forms if turn.kind == "query" else [*self.forms, form]
         if turn.kind == "define":
             self.forms = said
-            new = None if text.startswith("(") else brought(self.domain, text, self.words)
-            self.grown += [(form, new[0])] if new is not None else []
+            self.grown += [(form, new)] if new is not None else []
             return turn
         try:
             posterior = infer([*read(self.domain.model), *said, asks], self.inference.method, self.inference.samples,

@@ -24,6 +24,11 @@ INSTEAD = {"data_options": "options of how pictures are read have no use", "size
            "env": "name what it reads with --data"}
 
 
+def _way(run: Run) -> list[dict[str, Any]]:
+    """What each validation of a run found: where it could have been stopped."""
+    return [{k: v for k, v in e.items() if k != "kind"} for e in run.metrics("val")]
+
+
 def _opened(model: nn.Module | Run | str | Path, data: Any, which: str,
             device: str) -> tuple[Any, subjects.Corpus, int]:
     """The model, what it is asked about, the seed. Without `data` they are those that it learned from."""
@@ -50,6 +55,8 @@ def evaluate(
     m, corpus, seed = _opened(model, data, which, device)
     found: dict[str, Any] = subjects.subject(m.subject).measure(m, corpus, seed, limit)
     found |= {"subject": m.subject}
+    if isinstance(model, (str, Path, Run)) and (Path(model) / "run.json").is_file():
+        found["curve"] = _way(Run.open(Path(model)))
     if out is not None:
         from ...core import outputs
 
@@ -95,9 +102,8 @@ def trial(job: Job, folder: Path) -> dict[str, Any]:
         where = folder if i == 0 else folder / f"world-{i}"
         run = train(job.paper, name, job.length, job.preset, where, job.seed, job.sets, resume=True, device=job.device,
                     batch=job.batch, val_every=1 / job.validations, progress=False)
-        curve = [{k: v for k, v in e.items() if k != "kind"} for e in run.metrics("val")]
         model, corpus = learning.opened(job.paper, name, job.preset, job.sets, job.seed)
-        found.append({**evaluate(run, None, limit=job.limit, device=job.device), "curve": curve,
+        found.append({**evaluate(run, None, limit=job.limit, device=job.device),
                       "untrained": corpus.check(model.to(devices.pick_device(job.device)).eval())})
     record = Run.open(folder).record
     m: Any = model

@@ -23,6 +23,7 @@ from ...ops.scalars import alone
 from ..running import checkpoint
 from ..running.clock import Stopwatch
 from ..running.devices import autocast, pick_device, pick_precision
+from ..running.places import learned_from
 from ..running.ranks import Ranks, together
 from ..running.runs import Run
 from . import outside
@@ -200,7 +201,7 @@ def evaluate(model: nn.Module | Run | str | Path, data: str | Path | Dataset, sp
     """
     from ..running.progress import counting
 
-    if data is None:
+    if (data := learned_from(model) if data is None else data) is None:
         raise StemmaError(f"{checkpoint.card_of(model, which).cli_name} looks at pictures and does not live in a "
                           "world; name its data with --data")
     net = shortened(model, svd, which)

@@ -69,4 +69,11 @@ def data_of(where: str | os.PathLike[str]) -> dict[str, Any]:
     return kept if isinstance(kept, dict) else {}
 
 
-__all__ = ["KEY", "checked", "data_of", "find", "there", "told"]
+def learned_from(model: Any) -> str | None:
+    """What a run learned from, as its run.json names it; None for a model, or where no run is."""
+    where = getattr(model, "path", model)
+    found = data_of(where).get("where") if isinstance(where, (str, Path)) else None
+    return found if isinstance(found, str) else None
+
+
+__all__ = ["KEY", "checked", "data_of", "find", "learned_from", "there", "told"]

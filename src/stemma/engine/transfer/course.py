@@ -150,14 +150,22 @@ class Course:
         self.clock.lap(None if price is None else price * (self.now.steps - steps))
         self.now.seconds += self.clock.work - before
         self._on_the_way(unit, self.now)
-        if over or self.now.fraction >= 1:
+        if over or self.now.fraction >= self._until(unit):
             self._trained(unit, self.now)
             self.now = None
             return True
         return False
 
     def _on_the_way(self, unit: Unit, now: training.Training) -> None:
-        """Measure the last training of a grid at its steps on the way (`Grid.curve`)."""
+        """Measure the last training of a grid at its steps on the way (`Grid.curve`), the others where they may stop
+        (`Grid.stops`)."""
+        if unit.kind == "grid" and self.spec.grids[unit.grid].stops:
+            way, count = self._tuned(unit).setdefault("way", []), self.spec.grids[unit.grid].stops
+            if len(way) < count and now.fraction >= (len(way) + 1) / count and np.isfinite(now.loss):
+                with self.wishes.anywhere():
+                    value = self._measured(unit.set, "val", now.scores(self.sets[unit.set].parts["val"]))
+                while len(way) < count and now.fraction >= (len(way) + 1) / count:
+                    way.append({"part": (len(way) + 1) / count, "val": value, "steps": now.steps})
         grid = self.spec.grids[unit.grid] if unit.kind == "again" else None
         if grid is None or not grid.curve:
             return
@@ -167,6 +175,17 @@ class Course:
                 found = self._measured(unit.set, "test", now.scores(self.sets[unit.set].parts["test"]))
             while len(curve) < grid.curve and now.fraction >= 2.0 ** (len(curve) + 1 - grid.curve):
                 curve.append({"steps": now.steps, "test": found})
+
+    def _tuned(self, unit: Unit) -> dict[str, Any]:
+        """What is known of a grid on a set."""
+        said: dict[str, Any] = self.results["sets"][unit.set]["grids"].setdefault(self.spec.grids[unit.grid].name,
+                                                                                  {"points": []})
+        return said
+
+    def _until(self, unit: Unit) -> float:
+        """The part of its length at which a training ends: the last one's may be that of the best before it."""
+        best = max(self._tuned(unit)["points"], key=lambda p: float(p["val"])) if unit.kind == "again" else {}
+        return float(best.get("part", 1.0))
 
     def _price(self, unit: Unit) -> float | None:
         """What a step of a training costs, where its budget is in seconds of processor time: as it was found before,
@@ -425,12 +444,14 @@ class Course:
                 self._digest = ""
                 return
             one, grid = self.sets[unit.set], self.spec.grids[unit.grid]
-            said = self.results["sets"][unit.set]["grids"].setdefault(grid.name, {"points": []})
+            said = self._tuned(unit)
             lr, decay = self._point(unit)
             if unit.kind == "grid":
                 value = (self._measured(unit.set, "val", now.scores(one.parts["val"]))
                          if np.isfinite(now.loss) else 0.0)
-                said["points"].append({"lr": lr, "decay": decay, "val": value, "steps": now.steps})
+                way = said.pop("way", ())
+                stopped = max(way, key=lambda p: float(p["val"])) if way else {}
+                said["points"].append({"lr": lr, "decay": decay, "val": value, "steps": now.steps} | stopped)
                 self._write({"kind": "grid", "set": one.name, "grid": grid.name, **said["points"][-1]})
                 return
             said |= {"lr": lr, "decay": decay, "steps": now.steps,

@@ -98,6 +98,6 @@ PAPER = Paper(
         "without its scale), source.auxiliary (a linear classifier on the mean of an inner map, where Inception's has "
         "a convolution and a hidden layer too). grids.0.curve=8 measures a training on its way; few:N:PLACE learns "
         "from N pictures a class. The permutation test is of the best network and the next, set by set.",
-        "The point of early stopping on validation is not looked for: each training goes to its end.",
+        "Each training goes to its end; grids.0.stops=10 looks for the point of early stopping on validation.",
     ),
 )

@@ -158,8 +158,8 @@ PAPER = Paper(
         "Padding, no word, has a code of zeros here and a learned one there: an agent in a silent world is DreamerV3. "
         "In text the frame's code is zeros, as there.",
         "A belief begins at its likeliest classes, as the first version's; the code draws them, and begins its dreams' "
-        "going on by the truth. Two of the paper's baselines, sentences embedded whole at the beginning and agents "
-        "without a model, and its worlds of VLN-CE are not built.",
+        "going on by the truth. Worlds are heard a word a step, not at all (mute:WORLD), or their first sentence at "
+        "once, its words counted (once:WORLD). Agents without a model and the paper's worlds of VLN-CE are not built.",
         "A stretch of text begins with an empty belief; the authors' reader carries its own from one into the next, "
         "whether or not they belong together. Stretches begin at places by chance, as many words as are learned from; "
         "theirs follow one another, each once an epoch.",

@@ -125,7 +125,7 @@ PAPER = Paper(
         "Batches are drawn from all episodes alike, as in algorithm 1; the released loader gives what is "
         "new since its last look one turn more. The small presets draw half a batch from the newest tenth "
         "(recipe.life.then.0.recent).",
-        "When acting, pixels stand in the middle of their five-bit step, where the release adds noise as in training. "
+        "Pictures get their noise wherever the network looks, in acting and in being measured too, as in the release. "
         "Each distance of overshooting counts alike, however few steps have it. Several tasks in one agent (padded "
         "actions) are not built.",
         "An update is a batch of sequences, and a hundred of them follow each episode; budgets in `images` count "

@@ -35,9 +35,9 @@ def symexp(x: Tensor) -> Tensor:
 class Pixels:
     """How pictures come to the network: drawn `size` x `size`, then bits, sign and range.
 
-    `bits` < 8 keeps so many, and fills the gap with uniform noise where the network learns (PlaNet app. A). Values run
-    over 0..1, minus `shift`, times `gain` (not in any paper: what moves in a world without contrast is otherwise hardly
-    learned).
+    `bits` < 8 keeps so many, and fills the gap with uniform noise, drawn anew at each look, in learning and in acting
+    alike (PlaNet app. A and its released code). Values run over 0..1, minus `shift`, times `gain` (not in any paper:
+    what moves in a world without contrast is otherwise hardly learned).
     """
 
     size: int = 64
@@ -51,7 +51,7 @@ class Pixels:
     def channels(self) -> int:
         return 1 if self.grey else 3
 
-    def __call__(self, image: Tensor, noise: bool = False) -> Float[Tensor, "... C H W"]:
+    def __call__(self, image: Tensor) -> Float[Tensor, "... C H W"]:
         """uint8 [..., H, W, C] as the network wants it."""
         x: Tensor = image.movedim(-1, -3).float()
         x = 255 - x if self.invert else x
@@ -59,8 +59,7 @@ class Pixels:
             y: Tensor = (x / 255 - self.shift) * self.gain
             return y
         levels = 2**self.bits
-        gap: Tensor | float = torch.rand_like(x) if noise else 0.5
-        z: Tensor = (((x * (levels / 256)).floor() + gap) / levels - self.shift) * self.gain
+        z: Tensor = (((x * (levels / 256)).floor() + torch.rand_like(x)) / levels - self.shift) * self.gain
         return z
 
     def back(self, x: Tensor) -> Tensor:

@@ -29,7 +29,11 @@ def walking(*names: str, least: int, most: int | None = None) -> Callable[[Any],
     that is held."""
     def keep(f: Any) -> Any:
         def call(w: World, at: int, *xs: Any) -> Any:
-            w.work(sum(len(x) for x in xs if isinstance(x, (list, str))))
+            things = 0
+            for x in xs:
+                if isinstance(x, (list, str)):
+                    things += len(x)
+            w.work(things)
             found = f(*xs)
             if isinstance(found, list):
                 w.charge(len(found))
@@ -162,14 +166,20 @@ builtin("list-ref", least=2)(lambda x, i: listed(x)[whole(i)])
 builtin("list-elt", least=2)(lambda x, i: listed(x)[whole(i) - 1 if whole(i) else len(x)])  # from 1 on
 walking("reverse", least=1)(lambda x: listed(x)[::-1])
 walking("sum", least=1)(lambda x: functools.reduce(lambda a, b: plain(a + plain(b)), listed(x), 0))
-walking("member", least=2)(lambda a, x: next((x[i:] for i, v in enumerate(listed(x)) if key_of(v) == key_of(a)), False))
-walking("member?", least=2)(lambda a, x: any(key_of(v) == key_of(a) for v in listed(x)))
+walking("member", least=2)(lambda a, x: next((x[i:] for i in (_where(key_of(a), listed(x)),) if i >= 0), False))
+walking("member?", least=2)(lambda a, x: _where(key_of(a), listed(x)) >= 0)
 walking("difference", least=2)(lambda x, y: [v for away in [set(map(key_of, listed(y)))] for v in listed(x)
                                              if key_of(v) not in away])
-walking("assoc", least=2)(lambda k, x: next((p for p in listed(x) if key_of(first(p)) == key_of(k)), False))
-walking("lookup", least=2)(lambda x, k: next(((p.tail if isinstance(p, Pair) else p[1:]) for p in listed(x)
-                                              if key_of(first(p)) == key_of(k)), []))
+walking("assoc", least=2)(lambda k, x: next((p for key in (key_of(k),) for p in listed(x) if key_of(first(p)) == key),
+                                            False))
+walking("lookup", least=2)(lambda x, k: next(((p.tail if isinstance(p, Pair) else p[1:]) for key in (key_of(k),)
+                                              for p in listed(x) if key_of(first(p)) == key), []))
 walking("max_cdr", least=1)(lambda x: max(listed(x), key=lambda p: p.tail))
+
+
+def _where(key: Any, x: list[Any]) -> int:
+    """Where the first thing of this key stands; -1 where none does."""
+    return next((i for i, v in enumerate(x) if key_of(v) == key), -1)
 
 
 @builtin("range", least=2, wide=True)

@@ -20,7 +20,7 @@ from . import town as _town  # noqa: F401 (likewise)
 from .builtins import BASE
 from .chance import Law
 from .reader import ChurchError, Symbol, write
-from .run import Compiler, Drawn, Limits, Rejected, Scope, World, key_of, room, spoken
+from .run import Code, Compiler, Drawn, Limits, Rejected, Scope, World, key_of, room, spoken
 
 Method = Literal["rejection", "mh", "enumeration", "weighting"]
 METHODS: tuple[Method, ...] = ("rejection", "mh", "enumeration", "weighting")
@@ -88,13 +88,26 @@ class Program:
     """Expressions made ready to be run many times. Raises `ChurchError` for what is no program."""
 
     def __init__(self, forms: list[Any], limits: Limits = Limits()) -> None:
-        compiler, scope = Compiler(), Scope(None, None)
-        self.limits, self.names = limits, dict[Any, int]()
+        self.limits, self.names, self.forms = limits, dict[Any, int](), forms
         if not forms:
             raise ChurchError("there is nothing to run")
-        self.codes = [compiler.code(x, scope) for x in forms]
+        self.plain  # noqa: B018 (what is no program is told here)
         asked = [i for i, x in enumerate(forms) if isinstance(x, list) and x[:1] == [Symbol("query")]]
         self.asked = asked[-1] if asked else len(forms) - 1
+
+    @functools.cached_property
+    def plain(self) -> list[Code]:
+        """The expressions for worlds that draw without addresses."""
+        return self._compiled(Compiler(named=False))
+
+    @functools.cached_property
+    def named(self) -> list[Code]:
+        """The same for a chain, whose draws have addresses."""
+        return self._compiled(Compiler())
+
+    def _compiled(self, compiler: Compiler) -> list[Code]:
+        scope = Scope(None, None)
+        return [compiler.code(x, scope) for x in self.forms]
 
     def run(self, w: World) -> Any:
         """The value in one world. Raises `Rejected` where a condition is false, `ChurchError` for what goes wrong."""
@@ -102,7 +115,7 @@ class Program:
             w.globals = dict(BASE)
         value: Any = None
         try:
-            for i, code in enumerate(self.codes):
+            for i, code in enumerate(self.named if w.named else self.plain):
                 found = code(w, None, w.place(("top", i)))
                 if i == self.asked:
                     value = found
@@ -254,6 +267,7 @@ class Trace(World):
     again: int  # the address that is drawn anew
     rng: random.Random
     program: Program
+    named = True
     draws: dict[int, tuple[Law, Any, float]] = field(default_factory=dict)
     fresh: float = 0.0  # log probability of what was drawn anew, the one at `again` not counted
     moved: float = 0.0  # of the one at `again`: log of what it was less log of what it is, each under its own law

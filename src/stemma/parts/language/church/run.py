@@ -45,7 +45,9 @@ class Many:
 
 
 class World:
-    """One run. A subclass says where draws come from."""
+    """One run. A subclass says where draws come from, and whether it asks for them by their addresses (`named`)."""
+
+    named = False
 
     def __init__(self, limits: Limits, names: dict[Any, int]) -> None:
         self.limits, self.names = limits, names
@@ -76,7 +78,9 @@ class World:
             raise ChurchError(f"the program holds more than {self.limits.cells:,} things")
 
     def place(self, key: Any) -> int:
-        """The number of an address."""
+        """The number of an address; 0 for all where none is asked for."""
+        if not self.named:
+            return 0
         found = self.names.get(key)
         if found is None:
             found = self.names[key] = len(self.names)
@@ -148,6 +152,8 @@ class Builtin:
 def key_of(x: Any) -> Any:
     """A value as what a dictionary can hold: equal values have equal keys, and a function is itself alone. Raises
     `ChurchError` for a value of too many parts (`parts_of`)."""
+    if type(x) is Symbol:
+        return ("s", x)
     if isinstance(x, (list, Pair)):
         return tuple((kind,) if kind != "is" else key_of(v) for kind, v in parts_of(x))
     if isinstance(x, bool):
@@ -155,7 +161,7 @@ def key_of(x: Any) -> Any:
     if isinstance(x, (int, float)):
         return x
     if isinstance(x, str):
-        return ("s" if isinstance(x, Symbol) else "t", str(x))
+        return ("t", x)
     if isinstance(x, Many):
         raise NotWide("what differs between worlds is no key")
     return x
@@ -202,7 +208,7 @@ def apply(w: World, f: Any, args: list[Any], at: int) -> Any:
         told = f.told
         if key not in told:
             w.charge(1)
-            told[key] = apply(w, f.function, args, w.place((f.at, _lasting(key))))
+            told[key] = apply(w, f.function, args, w.place((f.at, _lasting(key))) if w.named else 0)
         return told[key]
     raise ChurchError(f"{write(f)[:60]} is no function")
 
@@ -233,10 +239,11 @@ class Scope:
 
 
 class Compiler:
-    """Turns expressions into closures. Global names live in `globals`, which a world fills anew."""
+    """Turns expressions into closures. Global names live in `globals`, which a world fills anew. `named`: for worlds
+    that ask for draws by their addresses; for others what is run most often makes none."""
 
-    def __init__(self) -> None:
-        self.sites = 0
+    def __init__(self, named: bool = True) -> None:
+        self.named, self.sites = named, 0
 
     def site(self) -> int:
         self.sites += 1
@@ -278,10 +285,22 @@ class Compiler:
                 raise ChurchError(f"'{name}' is used before it is defined")
             return value
 
-        return (lambda w, e, a: get(w, e, a) if e.values[i] is UNSET else e.values[i]) if up == 0 else get
+        def own(w: World, e: Any, a: int) -> Any:
+            value = e.values[i]
+            return get(w, e, a) if value is UNSET else value
+
+        return get if up else own
 
     def _call(self, x: list[Any], scope: Scope) -> Code:
         f, args, site = self.code(x[0], scope), [self.code(v, scope) for v in x[1:]], self.site()
+        if not self.named and len(args) == 1:
+            one = args[0]
+            return lambda w, e, a: apply(w, f(w, e, 0), [one(w, e, 0)], 0)
+        if not self.named and len(args) == 2:
+            one, two = args
+            return lambda w, e, a: apply(w, f(w, e, 0), [one(w, e, 0), two(w, e, 0)], 0)
+        if not self.named:
+            return lambda w, e, a: apply(w, f(w, e, 0), [v(w, e, 0) for v in args], 0)
 
         def call(w: World, e: Any, a: int) -> Any:
             at = w.place((a, site))
@@ -296,11 +315,11 @@ class Compiler:
         codes = [self.code(x, scope) for x in xs]
         if len(codes) == 1:
             return codes[0]
-        first, last = codes[:-1], codes[-1]
+        first, last, named = codes[:-1], codes[-1], self.named
 
         def run(w: World, e: Any, a: int) -> Any:
             for i, c in enumerate(first):
-                c(w, e, w.place((a, "b", i)))
+                c(w, e, w.place((a, "b", i)) if named else 0)
             return last(w, e, a)
 
         return run
@@ -317,9 +336,10 @@ class Compiler:
             raise ChurchError(f"{write(x)[:60]}: if takes a test and one or two branches")
         test, then = self.code(x[1], scope), self.code(x[2], scope)
         other: Code = self.code(x[3], scope) if len(x) == 4 else lambda w, e, a: False
+        named = self.named
 
         def run(w: World, e: Any, a: int) -> Any:
-            true = test(w, e, w.place((a, "if")))
+            true = test(w, e, w.place((a, "if")) if named else 0)
             if type(true) is Many:
                 return w.fork(true, then, other, e, a)
             return (then if true is not False else other)(w, e, a)
@@ -333,14 +353,15 @@ class Compiler:
                 raise ChurchError(f"{write(row)[:60]}: a row of cond has a test and what it gives")
             test = (lambda w, e, a: True) if row[0] == "else" else self.code(row[0], scope)
             rows.append((test, self.body(row[1:], scope)))
+        named = self.named
 
         def run(w: World, e: Any, a: int) -> Any:
             for i, (test, then) in enumerate(rows):
-                true = test(w, e, w.place((a, "cond", i)))
+                true = test(w, e, w.place((a, "cond", i)) if named else 0)
                 if type(true) is Many:
                     raise NotWide("rows of cond that differ between worlds")
                 if true is not False:
-                    return then(w, e, w.place((a, "then", i)))
+                    return then(w, e, w.place((a, "then", i)) if named else 0)
             return False
 
         return run
@@ -374,12 +395,12 @@ class Compiler:
         return self._chain(x, scope, False)
 
     def _chain(self, x: list[Any], scope: Scope, all_: bool) -> Code:
-        codes = [self.code(v, scope) for v in x[1:]]
+        codes, named = [self.code(v, scope) for v in x[1:]], self.named
 
         def run(w: World, e: Any, a: int, begin: int = 0) -> Any:
             value: Any = all_
             for i in range(begin, len(codes)):
-                value = codes[i](w, e, w.place((a, i)))
+                value = codes[i](w, e, w.place((a, i)) if named else 0)
                 if type(value) is Many:
                     if i == len(codes) - 1:
                         return value
@@ -404,6 +425,8 @@ class Compiler:
         pairs = _pairs(x)
         made = self._f_lambda([x[0], [n for n, _ in pairs], *x[2:]], scope, "let")
         values, site = [self.code(v, scope) for _, v in pairs], self.site()
+        if not self.named:
+            return lambda w, e, a: apply(w, made(w, e, 0), [v(w, e, 0) for v in values], 0)
 
         def run(w: World, e: Any, a: int) -> Any:
             at = w.place((a, site))
