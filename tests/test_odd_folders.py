@@ -707,6 +707,8 @@ def test_folders_of_other_data_are_no_classes(tmp_path: Path, layout: str) -> No
     ("images/a/ADE_train_00000001_atr.txt", "001 # 0 # 0 # door", "the whole of ADE20K"),
     ("train/metadata.jsonl", '{"file_name": "a.png", "text": "a cat"}', "Hugging Face's list of pictures"),
     ("data/train-0.parquet", "PAR1", "Hugging Face's Parquet, with the pictures in it"),
+    ("train-annotations-object-segmentation.csv", "MaskPath,ImageID,LabelName\na_m.png,a,/m/01",
+     "OpenImages' table of masks"),
     ("train/_classes.csv", "filename, car, dog\na.png, 1, 0", "a table of the classes of whole pictures")])
 def test_a_layout_that_is_known_and_not_read_is_named(tmp_path: Path, name: str, text: str, what: str | None) -> None:
     noise(tmp_path / "images" / "a.png")
@@ -872,3 +874,13 @@ def test_tags_of_supervisely_pictures_are_told(tmp_path: Path) -> None:
     put(tmp_path / "set" / "ann" / "a.png.json", {"size": {"height": H, "width": W}, "tags": [{"name": "train"}], "objects": [
         {"classTitle": "bolt", "geometryType": "rectangle", "points": {"exterior": [[1, 1], [9, 9]], "interior": []}}]})
     assert any(n.startswith("1 pictures have the tag 'train', which is not read") for n in opened(tmp_path).notes)
+
+
+def test_marks_and_scores_of_a_table_are_told(tmp_path: Path) -> None:
+    for k in range(2):
+        noise(tmp_path / "images" / f"{k}.png", H, W)
+    put(tmp_path / "boxes.csv", "ImageID,LabelName,Confidence,XMin,XMax,YMin,YMax,IsDepiction,IsOccluded,IsGroupOf\n"
+        "0.png,bolt,1,.1,.5,.2,.6,1,0,0\n1.png,bolt,0.8,.1,.5,.2,.6,1,-1,1\n")
+    data = opened(tmp_path)
+    assert named_boxes(data) == {f"{k}.png": [("bolt", 6, 8, 30, 24, bool(k))] for k in range(2)}
+    assert data.unread == {"the mark 'IsDepiction'": 2, "the mark 'Confidence'": 1}

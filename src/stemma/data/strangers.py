@@ -39,6 +39,8 @@ KNOWN = (
      "COCO's JSON, or as a CSV of pictures and boxes"),
     ("Hugging Face's Parquet, with the pictures in it", r"\.parquet", rb"^PAR1", "write the pictures as files, and "
      "their boxes as COCO's JSON"),
+    ("OpenImages' table of masks", r"\.csv", rb"MaskPath,ImageID", "put the table of boxes beside it, or make "
+     "COCO's JSON of both"),
     ("a table of the classes of whole pictures", r"(^|/)_classes\.csv", rb"(?i)^.{0,3}filename\s*,", "export the data "
      "with boxes or masks; for labels of whole pictures put them into a folder a class"),
     ("Cityscapes' polygons", r"_gt(Fine|Coarse)_polygons\.json", rb"", "make COCO's panoptic JSON of them with "
