@@ -262,11 +262,13 @@ def range_of(top: float, floats: bool = False) -> float:
 
 
 class White(NamedTuple):
-    """The value that is white in all pictures of a set, the brightest that was seen, and in how many wide pictures."""
+    """The value that is white in all pictures of a set, the brightest that was seen, in how many wide pictures, and how
+    many of these it makes black for they hold nothing as bright as half a step of grey."""
 
     value: float
     top: float
     looked: int
+    black: int = 0
 
 
 def may_be_wide(name: str | Path) -> bool:
@@ -296,7 +298,8 @@ def white_of(paths: Sequence[str | Path], look: int = LOOK) -> White | None:
     if not found:
         return None
     top = max(t for t, _ in found)
-    return White(range_of(top, all(f for _, f in found)), top, len(found))
+    value = range_of(top, all(f for _, f in found))
+    return White(value, top, len(found), sum(0 < 255 * t < value / 2 for t, _ in found))
 
 
 def listing(folder: str | Path, suffixes: Iterable[str] = SUFFIXES) -> list[str]:

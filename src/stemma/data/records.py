@@ -781,7 +781,9 @@ def _white(files: Sequence[str], draft: Draft, scale: Callable[[], Sequence[Path
         return None
     found = (white_of(scale()) if scale is not None else None) or found
     draft.notes.append(f"pictures of more than 8 bits: {found.value:.6g} is white in all of them ({found.top:.6g} is "
-                       f"the brightest pixel of {found.looked})")
+                       f"the brightest pixel of {found.looked})" + (
+                           f"; {found.black} of these are all black then: are their numbers fractions of white, or of "
+                           "fewer bits? Write all in one range" if found.black else ""))
     return found.value
 
 
