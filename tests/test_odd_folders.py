@@ -709,6 +709,10 @@ def test_folders_of_other_data_are_no_classes(tmp_path: Path, layout: str) -> No
     ("data/train-0.parquet", "PAR1", "Hugging Face's Parquet, with the pictures in it"),
     ("train-annotations-object-segmentation.csv", "MaskPath,ImageID,LabelName\na_m.png,a,/m/01",
      "OpenImages' table of masks"),
+    ("_annotations.train.jsonl", '{"image": "a.png", "prefix": "detect", "suffix": "<loc1>"}', "a language model's JSONL"),
+    ("labelTxt/a.txt", "imagesource:x\n1 1 2 1 2 2 1 2 ship 0", "DOTA's turned boxes"),
+    ("gt/gt_a.txt", "1,1,2,1,2,2,1,2,Hello", "ICDAR's outlines of words"),
+    ("train.txt", "images/a.png 1,1,20,20,0 5,5,9,9,1\n", "keras-yolo3's list of boxes"),
     ("train/_classes.csv", "filename, car, dog\na.png, 1, 0", "a table of the classes of whole pictures")])
 def test_a_layout_that_is_known_and_not_read_is_named(tmp_path: Path, name: str, text: str, what: str | None) -> None:
     noise(tmp_path / "images" / "a.png")
@@ -884,3 +888,13 @@ def test_marks_and_scores_of_a_table_are_told(tmp_path: Path) -> None:
     data = opened(tmp_path)
     assert named_boxes(data) == {f"{k}.png": [("bolt", 6, 8, 30, 24, bool(k))] for k in range(2)}
     assert data.unread == {"the mark 'IsDepiction'": 2, "the mark 'Confidence'": 1}
+
+
+@pytest.mark.parametrize("layout", ["coco", "voc", "yolo"])
+def test_archives_in_the_place_of_pictures_are_named(tmp_path: Path, layout: str) -> None:
+    put(tmp_path / "images.zip", b"PK")
+    put(*{"coco": (tmp_path / "annotations.json", coco([("0.png", objects(0))])),
+          "voc": (tmp_path / "Annotations" / "0.xml", voc("0.png", objects(0), 1)),
+          "yolo": (tmp_path / "data.yaml", "names: [bolt]\ntrain: images/train")}[layout])
+    with pytest.raises(DataError, match=r"unpack images.zip: archives are not read"):
+        opened(tmp_path)

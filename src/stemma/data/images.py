@@ -44,6 +44,7 @@ _WIDE = frozenset({  # kinds that may hold more than 8 bits
 _PLAIN = re.compile(r"[\w-][\w.-]*(?:/[\w-][\w.-]*)*", re.ASCII)  # names that nothing can be wrong with: most
 _FEW_BITS = re.compile(r"L;([24])")  # how Pillow calls grey of fewer than 8 bits
 LOOK = 64  # pictures of a set that are looked at for its scale
+_ARCHIVES = (".zip", ".tar", ".gz", ".tgz", ".bz2", ".xz", ".7z", ".rar")
 _TURNED = (5, 6, 7, 8)  # EXIF orientations that swap height and width
 _BROKEN = (OSError, ValueError, SyntaxError, EOFError, IndexError, KeyError, TypeError, OverflowError, MemoryError,
            struct.error, Image.DecompressionBombError)
@@ -300,6 +301,13 @@ def white_of(paths: Sequence[str | Path], look: int = LOOK) -> White | None:
     top = max(t for t, _ in found)
     value = range_of(top, all(f for _, f in found))
     return White(value, top, len(found), sum(0 < 255 * t < value / 2 for t, _ in found))
+
+
+def packed_in(folder: str | Path) -> str:
+    """What to do with the archives in a folder: "unpack images.zip: archives are not read"; "" where there is none."""
+    found = walk(folder, _ARCHIVES)
+    more = f" and {len(found) - 3} more" if len(found) > 3 else ""
+    return f"unpack {', '.join(found[:3])}{more}: archives are not read" if found else ""
 
 
 def listing(folder: str | Path, suffixes: Iterable[str] = SUFFIXES) -> list[str]:

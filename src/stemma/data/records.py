@@ -19,7 +19,7 @@ import numpy as np
 
 from stemma.core.samples import IGNORE, Classes, DataError, Info, Points, Sample
 
-from .images import ROOMS, Header, check_name, cut_to_8_bits, header, may_be_wide, read_image, white_of
+from .images import ROOMS, Header, check_name, cut_to_8_bits, header, may_be_wide, packed_in, read_image, white_of
 from .misread import Spelt, misread
 from .options import spelled
 from .readers import rle
@@ -805,7 +805,8 @@ def _nothing(draft: Draft, t: Table, faults: list[Fault], split: str) -> Fault |
                          f"the first fault: {lost}")
         first = draft.table.files[0]
         there = _beside(draft.root, first)
-        mend = (f"put the images there or say {spelled('images')}" if there is None else
+        packed = f"{found}; or " if (found := packed_in(draft.root)) else ""
+        mend = (f"{packed}put the images there or say {spelled('images')}" if there is None else
                 f"{there} is: name {draft.root.resolve().parent}, which holds the annotations too")
         return fault("unusable split", f"none of the {n} images of split '{split}' is there",
                      f"the first one looked for is {draft.root / first}; {mend}")

@@ -27,6 +27,12 @@ KNOWN = (
      "scalabel.label.to_coco"),
     ("Labelbox's JSON", r"\.json", rb'"External ID"|"Labeled Data"|"data_row"\s*:', COCO),
     ("Scale's JSON (Nucleus)", r"\.jsonl?", rb'"reference_id"|"annotation_id"', COCO),
+    ("a language model's JSONL", r"\.jsonl", rb'"(suffix|messages|conversations)"\s*:', "export COCO's JSON"),
+    ("DOTA's turned boxes", r"(^|/)labelTxt[^/]*/[^/]+\.txt", rb"", "write them as polygons of COCO's"),
+    ("ICDAR's outlines of words", r"(^|/)gt_[^/]+\.txt", rb"^(\xef\xbb\xbf)?(\d+,){4}", "write them as polygons of "
+     "COCO's"),
+    ("keras-yolo3's list of boxes", r"\.txt", rb"(?m)^\S.*\.(jpe?g|png)( [\d.]+(,[\d.]+){4})+\r?$", "write a CSV with "
+     "a line a box: path,x1,y1,x2,y2,class"),
     ("MOTS' run lengths", r"(^|/)instances_txt/\d+\.txt", rb"", "make COCO's JSON of them: a line is frame, object, "
      "class, height, width and COCO's run lengths"),
     ("MOTS' maps", r"(^|/)instances/\d{4}/\d{6}\.png", rb"", "make COCO's JSON of them: a value is a thousand times "

@@ -26,7 +26,7 @@ from stemma.core.values import ident
 
 from ..files import class_file, class_list, class_path, given_folder, inside, read_bytes, text_of
 from ..finding import Pictures, foreign, plain_name, same_letters
-from ..images import SUFFIXES, check_name, child, header, listing, shown, subfolders, walk
+from ..images import SUFFIXES, check_name, child, header, listing, packed_in, shown, subfolders, walk
 from ..options import spelled
 from ..records import OUT, Draft, Fault, table
 from .coco import points_named, split_name
@@ -251,7 +251,7 @@ def splits(where: Path, images: str | Path | None = None, **_: Any) -> dict[str,
             if split_name(key) == "train" and len(lost) == len(found):
                 more = f". {said}" if said else ""
                 raise DataError(str(config), f"names {lost[0]!r}, and {root / lost[0]} is neither a folder nor a list "
-                                f"of images{more}", "correct the path")
+                                f"of images{more}", packed_in(root) or "correct the path")
             absent += [f"{key}: {e}" for e in lost]
             if len(lost) < len(found):
                 told = tuple(t for _, _, t in found if t)
