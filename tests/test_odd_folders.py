@@ -21,6 +21,7 @@ from stemma.data.images import read_image
 from stemma.data.misread import misread
 from stemma.data.open import open_dataset, splits
 from stemma.data.readers import rle
+from stemma.data.readers.panoptic import encode
 from stemma.data.records import DataWarning
 
 W, H = 60, 40
@@ -710,6 +711,7 @@ def test_folders_of_other_data_are_no_classes(tmp_path: Path, layout: str) -> No
     ("train-annotations-object-segmentation.csv", "MaskPath,ImageID,LabelName\na_m.png,a,/m/01",
      "OpenImages' table of masks"),
     ("_annotations.train.jsonl", '{"image": "a.png", "prefix": "detect", "suffix": "<loc1>"}', "a language model's JSONL"),
+    ("instances.json", '{"videos": [{"file_names": ["a.png"]}], "annotations": []}', "a JSON of videos (YouTube-VIS)"),
     ("labelTxt/a.txt", "imagesource:x\n1 1 2 1 2 2 1 2 ship 0", "DOTA's turned boxes"),
     ("gt/gt_a.txt", "1,1,2,1,2,2,1,2,Hello", "ICDAR's outlines of words"),
     ("train.txt", "images/a.png 1,1,20,20,0 5,5,9,9,1\n", "keras-yolo3's list of boxes"),
@@ -898,3 +900,23 @@ def test_archives_in_the_place_of_pictures_are_named(tmp_path: Path, layout: str
           "yolo": (tmp_path / "data.yaml", "names: [bolt]\ntrain: images/train")}[layout])
     with pytest.raises(DataError, match=r"unpack images.zip: archives are not read"):
         opened(tmp_path)
+
+
+def test_panoptic_maps_that_lie_with_their_json(tmp_path: Path) -> None:
+    """Mapillary Vistas: training/images, training/v2.0/panoptic of the JSON and its maps."""
+    root = tmp_path / "training"
+    (root / "v2.0" / "panoptic").mkdir(parents=True)
+    doc: dict[str, Any] = {"images": [], "annotations": [], "categories": [{"id": 1, "name": "bolt", "isthing": 1}]}
+    for k in range(2):
+        noise(root / "images" / f"{k}.jpg", H, W, seed=k)
+        ids = np.zeros((H, W), np.int32)
+        ids[5:15, 10:30] = 7
+        Image.fromarray(encode(ids)).save(root / "v2.0" / "panoptic" / f"{k}.png")
+        doc["images"].append({"id": f"p{k}", "file_name": f"{k}.jpg", "height": H, "width": W})
+        doc["annotations"].append({"image_id": f"p{k}", "file_name": f"{k}.png", "segments_info": [
+            {"id": 7, "category_id": 1, "bbox": [10, 5, 20, 10], "area": 200, "iscrowd": 0}]})
+    put(root / "v2.0" / "panoptic" / "panoptic_2020.json", doc)
+    for options in ({"images": "images"}, {}):
+        data = opened(root, format="panoptic", labels="v2.0/panoptic/panoptic_2020.json", **options)
+        assert named_boxes(data) == {f"{k}.jpg": [("bolt", 10, 5, 30, 15, False)] for k in range(2)}
+        assert data.truth(0).masks[0].sum() == 200

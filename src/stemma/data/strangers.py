@@ -25,6 +25,8 @@ KNOWN = (
     ("VIA 3's table", r"\.csv", rb"CSV_HEADER = metadata_id", "export COCO's JSON"),
     ("BDD100K's frames (Scalabel)", r"\.json", rb'"box2d"|"poly2d"', "make COCO's JSON of them with scalabel's "
      "scalabel.label.to_coco"),
+    ("a JSON of videos (YouTube-VIS)", r"\.json", rb'"videos"\s*:|"video_id"\s*:', "write COCO's JSON with an image a "
+     "frame"),
     ("Labelbox's JSON", r"\.json", rb'"External ID"|"Labeled Data"|"data_row"\s*:', COCO),
     ("Scale's JSON (Nucleus)", r"\.jsonl?", rb'"reference_id"|"annotation_id"', COCO),
     ("a language model's JSONL", r"\.jsonl", rb'"(suffix|messages|conversations)"\s*:', "export COCO's JSON"),
