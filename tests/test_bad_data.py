@@ -176,6 +176,22 @@ def test_one_scale_for_a_set(tmp_path: Path) -> None:
     assert plain.info.white is None and read_at(plain, 4095) is plain
 
 
+def test_pictures_that_the_scale_of_a_set_makes_black_are_told(tmp_path: Path) -> None:
+    from stemma.data.images import white_of
+
+    soft = np.linspace(0, 1, 200, dtype=np.float32).reshape(10, 20)
+    files = [tmp_path / f"{k}.tif" for k in range(3)]
+    for k, file in enumerate(files):
+        Image.fromarray((soft * 60000).astype(np.uint16) if k == 0 else soft).save(file)
+    found = white_of(files)
+    assert found is not None and found.value == 65535 and found.black == 2
+    floats = white_of(files[1:])
+    assert floats is not None and floats.value == 1 and floats.black == 0
+    Image.fromarray(np.zeros((10, 20), np.uint16)).save(files[1])  # black by itself
+    dark = white_of(files[:2])
+    assert dark is not None and dark.black == 0
+
+
 def test_colour_of_16_bits_a_channel_is_said(tmp_path: Path) -> None:
     """Pillow keeps the upper 8 bits of such a PNG: 4000 of 4095 become 15 of 255."""
     path = make_coco(tmp_path)

@@ -317,3 +317,11 @@ def test_of_data_that_are_made_of_others_each_is_looked_at_and_the_whole_is_open
     assert other.kind == "not to be opened together" and "class 1 is 'dog' and 'cow'" in other.problem
     with pytest.raises(DataError, match="nowhere"):
         looked(f"few:3:{tmp_path / 'nowhere'}")
+    waves, fewer = looked("drawn:waves"), looked("few:3:drawn:waves")
+    assert {k: v.images for k, v in waves.splits.items()} == {"train": 400, "val": 200, "test": 400}
+    assert waves.classes == fewer.classes and len(waves.classes) == 8 and not waves.faults and not fewer.faults
+    drawn = looked("drawn")
+    assert made_of("drawn") == [f"drawn:{t}" for t in ("outlines", "waves", "counts", "colours")]
+    assert len(drawn.splits) == 12 and drawn.splits["drawn:waves: val"].images == 200 and not drawn.faults
+    assert "is 4 sets" in looked("few:3:drawn").faults[0].problem
+    assert "is not drawn" in looked("drawn:wafes").faults[0].problem

@@ -21,6 +21,7 @@ from stemma.data.images import read_image
 from stemma.data.misread import misread
 from stemma.data.open import open_dataset, splits
 from stemma.data.readers import rle
+from stemma.data.readers.panoptic import encode
 from stemma.data.records import DataWarning
 
 W, H = 60, 40
@@ -695,7 +696,26 @@ def test_folders_of_other_data_are_no_classes(tmp_path: Path, layout: str) -> No
     ("labels.json", '{"classes": ["a"], "labels": {"a": []}}', "FiftyOne's own JSON"),
     ("p.json", '{"project": {"pid": "x", "data_format_version": "3.1.0"}}', "a project of VIA 3"),
     ("gtFine/train/aachen/aachen_0_gtFine_polygons.json", '{"objects": []}', "Cityscapes' polygons"),
-    ("train/MOT17-02/gt/gt.txt", "1,1,10,10,20,15,1,1,1", "MOTChallenge's tables"), ("notes.txt", "gt", None)])
+    ("train/MOT17-02/gt/gt.txt", "1,1,10,10,20,15,1,1,1", "MOTChallenge's tables"), ("notes.txt", "gt", None),
+    ("p.json", '{"project": {"pid": "__VIA_PROJECT_ID__"}}', "a project of VIA 3"),
+    ("p.csv", '# CSV_HEADER = metadata_id,file_list\n"1","[""a.png""]"', "VIA 3's table"),
+    ("labels/det.json", '[{"name": "a.png", "labels": [{"category": "car", "box2d": {"x1": 1}}]}]',
+     "BDD100K's frames (Scalabel)"),
+    ("export.json", '[{"External ID": "a.png", "Label": {}}]', "Labelbox's JSON"),
+    ("a.jsonl", '{"reference_id": "a", "geometry": {"x": 1}}', "Scale's JSON (Nucleus)"),
+    ("instances_txt/0001.txt", "0 2001 2 40 60 abc", "MOTS' run lengths"),
+    ("config_v1.2.json", '{"labels": [{"readable": "Bird"}]}', "Mapillary Vistas' list of classes"),
+    ("images/a/ADE_train_00000001_atr.txt", "001 # 0 # 0 # door", "the whole of ADE20K"),
+    ("train/metadata.jsonl", '{"file_name": "a.png", "text": "a cat"}', "Hugging Face's list of pictures"),
+    ("data/train-0.parquet", "PAR1", "Hugging Face's Parquet, with the pictures in it"),
+    ("train-annotations-object-segmentation.csv", "MaskPath,ImageID,LabelName\na_m.png,a,/m/01",
+     "OpenImages' table of masks"),
+    ("_annotations.train.jsonl", '{"image": "a.png", "prefix": "detect", "suffix": "<loc1>"}', "a language model's JSONL"),
+    ("instances.json", '{"videos": [{"file_names": ["a.png"]}], "annotations": []}', "a JSON of videos (YouTube-VIS)"),
+    ("labelTxt/a.txt", "imagesource:x\n1 1 2 1 2 2 1 2 ship 0", "DOTA's turned boxes"),
+    ("gt/gt_a.txt", "1,1,2,1,2,2,1,2,Hello", "ICDAR's outlines of words"),
+    ("train.txt", "images/a.png 1,1,20,20,0 5,5,9,9,1\n", "keras-yolo3's list of boxes"),
+    ("train/_classes.csv", "filename, car, dog\na.png, 1, 0", "a table of the classes of whole pictures")])
 def test_a_layout_that_is_known_and_not_read_is_named(tmp_path: Path, name: str, text: str, what: str | None) -> None:
     noise(tmp_path / "images" / "a.png")
     (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
@@ -703,3 +723,200 @@ def test_a_layout_that_is_known_and_not_read_is_named(tmp_path: Path, name: str,
     with pytest.raises(DataError, match="holds no data set of a known format; it holds 1 picture") as said:
         open_dataset(tmp_path)
     assert (f"{name} is {what}, which is not read" in said.value.problem) == (what is not None)
+
+
+# ---------------------------------------------------------------- folders of tools and of published sets
+
+
+def named_boxes(data: Any) -> dict[str, list[Any]]:
+    """Below the last folder of each split: picture -> (class, box rounded to hundredths, whether a crowd)."""
+    return {Path(s.file).name: [(data.info.classes.names[c], *np.round(b, 2).tolist(), bool(k))
+                                for c, b, k in zip(s.labels, s.boxes, s.crowd)]
+            for s in (data.truth(i) for i in range(len(data)))}
+
+
+@pytest.mark.parametrize("place", ["{}/annotations.json", "{}/annotations/instances_default.json"])
+def test_a_file_within_a_split_means_the_pictures_beside_it(tmp_path: Path, place: str) -> None:
+    for k, split in enumerate(("train", "val")):
+        doc = coco([(f"{i}.png", objects(i)) for i in range(2)])
+        put(tmp_path / place.format(split), doc)
+        for i in range(2):
+            noise(tmp_path / split / "images" / f"{i}.png", H, W, seed=10 * k + i)
+    assert splits(tmp_path) == ("train", "val")
+    for split in ("train", "val"):
+        data = opened(tmp_path, split)
+        assert [Path(data.truth(i).file) for i in range(2)] == [tmp_path / split / "images" / f"{i}.png" for i in (0, 1)]
+
+
+def test_base_names_that_two_folders_have_are_refused_unless_the_pictures_are_the_same(tmp_path: Path) -> None:
+    put(tmp_path / "annotations.json", coco([("0.png", objects(0))]))
+    noise(tmp_path / "left" / "0.png", H, W, seed=0)
+    noise(tmp_path / "over" / "0.png", H, W, seed=0)
+    assert len(opened(tmp_path)) == 1
+    noise(tmp_path / "over" / "0.png", H, W, seed=1)
+    with pytest.raises(DataError, match="'0.png' is a picture in left and another one in over. say --images left"):
+        opened(tmp_path)
+    assert Path(opened(tmp_path, images="over").truth(0).file).parent.name == "over"
+
+
+def test_a_box_of_five_numbers_is_told(tmp_path: Path) -> None:
+    noise(tmp_path / "0.png", H, W)
+    noise(tmp_path / "1.png", H, W)
+    doc = coco([("0.png", objects(0)), ("1.png", objects(1))])
+    doc["annotations"][0]["bbox"].append(30)
+    put(tmp_path / "annotations.json", doc)
+    data = opened(tmp_path)
+    assert list(named_boxes(data)) == ["1.png"] and any("1 annotations have a 'bbox' that is not four" in n
+                                                        for n in data.notes)
+
+
+def test_a_class_that_is_called_by_a_number_does_not_take_anothers_place(tmp_path: Path) -> None:
+    noise(tmp_path / "images" / "0.png", H, W)
+    put(tmp_path / "data.yaml", "names: ['0', '10', '2', bolt]")  # as sorted by their letters
+    put(tmp_path / "labels" / "0.txt", "2 .5 .5 .2 .2\n1 .2 .2 .2 .2\nbolt .8 .8 .1 .1\n")
+    assert [c for c, *_ in named_boxes(opened(tmp_path))["0.png"]] == ["2", "10", "bolt"]
+    put(tmp_path / "data.yaml", "names: ['1', '0']")
+    put(tmp_path / "labels" / "0.txt", "0 .5 .5 .2 .2\n")
+    assert [c for c, *_ in named_boxes(opened(tmp_path))["0.png"]] == ["1"]
+
+
+def test_turned_boxes_of_yolo_are_told_and_other_outlines_are_not(tmp_path: Path) -> None:
+    noise(tmp_path / "images" / "0.png", H, W)
+    put(tmp_path / "data.yaml", "names: [bolt]")
+    aslant = [(20, 10), (32, 26), (24, 32), (12, 16)]  # 20 x 10
+
+    def notes(*outlines: Any) -> list[str]:
+        put(tmp_path / "labels" / "0.txt", "".join(
+            "0 " + " ".join(f"{x / W:.6f} {y / H:.6f}" for x, y in o) + "\n" for o in outlines))
+        found: list[str] = opened(tmp_path).notes
+        return [n for n in found if "turned boxes" in n]
+
+    upright = [(1, 1), (9, 1), (9, 5), (1, 5)]
+    assert notes(aslant, upright) == ["1 lines are the four corners of turned boxes: they are read as outlines, and a "
+                                      "box is the upright one around them"]
+    assert not notes(upright) and not notes(aslant, [(1, 1), (9, 1), (9, 9), (1, 5)]) and not notes(aslant, aslant[:3])
+
+
+def test_imagenets_folders_and_lists(tmp_path: Path) -> None:
+    for split, sub in (("train", "train/n01"), ("val", "val")):
+        for k in range(2):
+            noise(tmp_path / "Data" / "DET" / sub / f"{split}_{k}.png", H, W, seed=k)
+            put(tmp_path / "Annotations" / "DET" / sub / f"{split}_{k}.xml", voc(f"{split}_{k}", objects(k), 1))
+    put(tmp_path / "ImageSets" / "DET" / "train.txt", "n01/train_0 1\nn01/train_1 2\n")
+    put(tmp_path / "ImageSets" / "DET" / "val.txt", "val_0 1\nval_1 2")
+    assert splits(tmp_path) == ("train", "val")
+    for split in ("train", "val"):
+        found = named_boxes(opened(tmp_path, split))
+        assert found == {f"{split}_{k}.png": [(NAMES[c], *at, False) for c, *at in objects(k)] for k in range(2)}
+
+
+@pytest.mark.parametrize(("inner", "said"), [
+    ("<robndbox><cx>9</cx><cy>9</cy><w>5</w><h>5</h><angle>.3</angle></robndbox>", "a turned box alone"),
+    ("<polygon><pt><x>1</x><y>1</y></pt></polygon>", "an outline alone"), ("", "no box")])
+def test_what_stands_in_the_place_of_vocs_box_is_named(tmp_path: Path, inner: str, said: str) -> None:
+    for k in range(2):
+        noise(tmp_path / "JPEGImages" / f"{k}.png", H, W)
+        own = voc(f"{k}.png", objects(k), 1)
+        put(tmp_path / "Annotations" / f"{k}.xml", own if k else own.replace(
+            "</annotation>", f"<object><name>nut</name>{inner}</object></annotation>"))
+    data = opened(tmp_path)
+    assert list(named_boxes(data)) == ["1.png"] and said in data.faults[0].problem
+
+
+def datumaro(root: Path, own: list[dict[str, Any]]) -> Any:
+    noise(root / "images" / "default" / "a.png", H, W)
+    put(root / "annotations" / "default.json", {
+        "info": {}, "categories": {"label": {"labels": [{"name": n} for n in NAMES]}},
+        "items": [{"id": "a", "image": {"path": "a.png", "size": [H, W]}, "annotations": [
+            {"attributes": {}, "group": 0, "label_id": 0, **a} for a in own]}]})
+    return opened(root, on_fault="report")
+
+
+def test_a_group_of_boxes_of_datumaro_loses_none(tmp_path: Path) -> None:
+    one, other = ({"type": "bbox", "bbox": [x, 5, 10, 10], "group": 1} for x in (5, 30))
+    found = named_boxes(datumaro(tmp_path, [one, other, {**other, "label_id": 1}]))["a.png"]
+    assert found == [("bolt", 5, 5, 15, 15, False), ("bolt", 30, 5, 40, 15, False), ("nut", 30, 5, 40, 15, False)]
+    outline = {"type": "polygon", "points": [5, 5, 15, 5, 15, 15], "group": 1}
+    assert "2 boxes and an outline of one of them" in datumaro(tmp_path, [one, other, outline]).faults[0].problem
+    assert len(named_boxes(datumaro(tmp_path, [one, outline]))["a.png"]) == 1
+
+
+def test_ellipses_and_turned_boxes_of_datumaro(tmp_path: Path) -> None:
+    data = datumaro(tmp_path, [
+        {"type": "ellipse", "points": [5, 5, 25, 15]},
+        {"type": "bbox", "bbox": [10, 15, 20, 10], "attributes": {"rotation": 90.0, "occluded": False}},
+        {"type": "bbox", "bbox": [40, 5, 10, 10], "attributes": {"rotation": 0.0}}])
+    assert named_boxes(data)["a.png"] == [("bolt", 5, 5, 25, 15, False), ("bolt", 15, 10, 25, 30, False),
+                                          ("bolt", 40, 5, 50, 15, False)]
+    assert abs(data.truth(0).masks[0].sum() - np.pi * 50) < 4
+    left = datumaro(tmp_path, [{"type": "skeleton", "elements": []}]).faults[0]
+    assert "the type 'skeleton' is not read" in left.problem
+
+
+def test_cvats_is_crowd_is_a_crowd(tmp_path: Path) -> None:
+    noise(tmp_path / "images" / "a.png", H, W)
+    box = '<box label="bolt" xtl="{0}" ytl="5" xbr="{1}" ybr="15"><attribute name="is_crowd">{2}</attribute></box>'
+    put(tmp_path / "annotations.xml", f'<annotations><version>1.1</version><image name="a.png" width="{W}" height="{H}">'
+        + box.format(5, 20, "false") + box.format(30, 50, "true") + "</image></annotations>")
+    data = opened(tmp_path)
+    assert named_boxes(data)["a.png"] == [("bolt", 5, 5, 20, 15, False), ("bolt", 30, 5, 50, 15, True)]
+    put(tmp_path / "annotations.xml", (tmp_path / "annotations.xml").read_text().replace(">true<", ">perhaps<"))
+    assert "is_crowd 'perhaps' is neither yes nor no" in opened(tmp_path, on_fault="report").faults[0].problem
+
+
+@pytest.mark.parametrize("turn", [None, 0, 360, 90])
+def test_regions_of_a_turned_picture_of_label_studio_are_told(tmp_path: Path, turn: int | None) -> None:
+    noise(tmp_path / "a.png", H, W)
+    region = {"type": "rectanglelabels", "original_width": W, "original_height": H, "image_rotation": turn, "value": {
+        "x": 10, "y": 10, "width": 50, "height": 25, "rotation": 0, "rectanglelabels": ["bolt"]}}
+    put(tmp_path / "export.json", [{"id": 1, "data": {"image": "a.png"}, "annotations": [{"result": [region]}]}])
+    data = opened(tmp_path, on_fault="report")
+    assert ["turned by 90 degrees" in f.problem for f in data.faults] == ([True, False] if turn == 90 else [])
+
+
+def test_tags_of_supervisely_pictures_are_told(tmp_path: Path) -> None:
+    noise(tmp_path / "set" / "img" / "a.png", H, W)
+    put(tmp_path / "meta.json", {"classes": [{"title": "bolt", "shape": "rectangle"}], "tags": []})
+    put(tmp_path / "set" / "ann" / "a.png.json", {"size": {"height": H, "width": W}, "tags": [{"name": "train"}], "objects": [
+        {"classTitle": "bolt", "geometryType": "rectangle", "points": {"exterior": [[1, 1], [9, 9]], "interior": []}}]})
+    assert any(n.startswith("1 pictures have the tag 'train', which is not read") for n in opened(tmp_path).notes)
+
+
+def test_marks_and_scores_of_a_table_are_told(tmp_path: Path) -> None:
+    for k in range(2):
+        noise(tmp_path / "images" / f"{k}.png", H, W)
+    put(tmp_path / "boxes.csv", "ImageID,LabelName,Confidence,XMin,XMax,YMin,YMax,IsDepiction,IsOccluded,IsGroupOf\n"
+        "0.png,bolt,1,.1,.5,.2,.6,1,0,0\n1.png,bolt,0.8,.1,.5,.2,.6,1,-1,1\n")
+    data = opened(tmp_path)
+    assert named_boxes(data) == {f"{k}.png": [("bolt", 6, 8, 30, 24, bool(k))] for k in range(2)}
+    assert data.unread == {"the mark 'IsDepiction'": 2, "the mark 'Confidence'": 1}
+
+
+@pytest.mark.parametrize("layout", ["coco", "voc", "yolo"])
+def test_archives_in_the_place_of_pictures_are_named(tmp_path: Path, layout: str) -> None:
+    put(tmp_path / "images.zip", b"PK")
+    put(*{"coco": (tmp_path / "annotations.json", coco([("0.png", objects(0))])),
+          "voc": (tmp_path / "Annotations" / "0.xml", voc("0.png", objects(0), 1)),
+          "yolo": (tmp_path / "data.yaml", "names: [bolt]\ntrain: images/train")}[layout])
+    with pytest.raises(DataError, match=r"unpack images.zip: archives are not read"):
+        opened(tmp_path)
+
+
+def test_panoptic_maps_that_lie_with_their_json(tmp_path: Path) -> None:
+    """Mapillary Vistas: training/images, training/v2.0/panoptic of the JSON and its maps."""
+    root = tmp_path / "training"
+    (root / "v2.0" / "panoptic").mkdir(parents=True)
+    doc: dict[str, Any] = {"images": [], "annotations": [], "categories": [{"id": 1, "name": "bolt", "isthing": 1}]}
+    for k in range(2):
+        noise(root / "images" / f"{k}.jpg", H, W, seed=k)
+        ids = np.zeros((H, W), np.int32)
+        ids[5:15, 10:30] = 7
+        Image.fromarray(encode(ids)).save(root / "v2.0" / "panoptic" / f"{k}.png")
+        doc["images"].append({"id": f"p{k}", "file_name": f"{k}.jpg", "height": H, "width": W})
+        doc["annotations"].append({"image_id": f"p{k}", "file_name": f"{k}.png", "segments_info": [
+            {"id": 7, "category_id": 1, "bbox": [10, 5, 20, 10], "area": 200, "iscrowd": 0}]})
+    put(root / "v2.0" / "panoptic" / "panoptic_2020.json", doc)
+    for options in ({"images": "images"}, {}):
+        data = opened(root, format="panoptic", labels="v2.0/panoptic/panoptic_2020.json", **options)
+        assert named_boxes(data) == {f"{k}.jpg": [("bolt", 10, 5, 30, 15, False)] for k in range(2)}
+        assert data.truth(0).masks[0].sum() == 200

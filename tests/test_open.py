@@ -404,3 +404,19 @@ def test_a_folder_of_two_formats_is_read_as_its_task_needs_and_a_run_remembers_w
     assert reading(run, ".", "coco", None) == ("coco", {}), "options are of a format"
     assert reading(run, ".", None, {"which": "boxes"}) == (None, {"which": "boxes"})
     assert kept_as(".", None, {}) == {}, "what was not told is not kept"
+
+
+def test_a_comma_belongs_to_a_name_where_a_place_is_called_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from stemma.data.doctors import made_of
+    from stemma.data.finding import each_of
+
+    monkeypatch.chdir(tmp_path)
+    for name in ("a", "b", "a,b", "c, d"):
+        (tmp_path / name).mkdir()
+    for text, places in (
+        ("a", ["a"]), ("a,b", ["a,b"]), ("a,c", ["a", "c"]), (" a , b2 ", ["a", "b2"]), ("few:3:a,b", ["few:3:a,b"]),
+        ("few:3:a,few:3:b", ["few:3:a", "few:3:b"]), ("b,few:3:a,b", ["b", "few:3:a,b"]), ("c, d,a", ["c, d", "a"]),
+        ("2*a,b", ["2*a,b"]), ("x,y", ["x", "y"]), (",", [","]), (0, [0]), (Path("a,b"), [Path("a,b")])
+    ):
+        assert each_of(text) == places, text
+    assert made_of("few:3:a,b") == ["a,b"] and made_of("crops:c, d,few:3:a") == ["c, d", "a"]

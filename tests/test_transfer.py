@@ -355,12 +355,14 @@ def test_a_comparison_names_every_kind_of_set_from_the_root(tmp_path: Path, monk
 
     monkeypatch.chdir(tmp_path)
     drawn_folder(tmp_path / "a")
+    drawn_folder(tmp_path / "b,c")
     root = str(tmp_path.resolve())
     for given, whole, files in (
         ("few:3:a", f"few:3:{root}/a", [f"{root}/a"]), ("levels:a", f"levels:{root}/a", [f"{root}/a"]),
         ("labels:scenes:64:40", "labels:scenes:64:40", []), ("crops:scenes:64", "crops:scenes:64", []),
         ("few:3:drawn:waves", "few:3:drawn:waves", []), ("crops:a", f"crops:{root}/a", [f"{root}/a"]),
         ("a, drawn", f"{root}/a,drawn", [f"{root}/a"]), ("few:3:few:4:a", f"few:3:few:4:{root}/a", [f"{root}/a"]),
+        ("few:3:b,c", f"few:3:{root}/b,c", [f"{root}/b,c"]),
     ):
         assert _absolute(given) == (whole, files)
 

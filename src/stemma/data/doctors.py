@@ -10,6 +10,8 @@ from typing import Any
 
 from ..core.samples import DataError
 from .doctor import Report, examine
+from .finding import each_of
+from .labelled import drawn_sets, open_sets
 from .mix import is_joined, is_mixture, parts_of
 from .open import is_scenes, open_dataset
 from .records import Fault
@@ -38,8 +40,10 @@ def made_of(where: str | Path) -> list[str]:
         return [text]
     if is_mixture(text):
         each = [place for place, _, _ in parts_of(text)]
-    elif "," in text:
-        each = [s.strip() for s in text.split(",") if s.strip()]
+    elif len(parts := each_of(text)) > 1:
+        each = parts
+    elif len(drawn := drawn_sets(text)) > 1:
+        return drawn
     elif (colons := _TAKES.get(text.partition(":")[0])) and text.count(":") >= colons:
         each = [text.split(":", colons)[colons]]
     else:
@@ -73,8 +77,6 @@ def examine_parts(where: str | Path, format: str | None = None, **options: Any) 
 
 def _together(where: str, format: str | None, options: dict[str, Any]) -> None:
     """Open what a name says. Raises DataError."""
-    from .labelled import open_sets
-
     if is_mixture(where):
         open_dataset(where, "train", format, **options)
     elif not any(map(is_scenes, made_of(where))):

@@ -9,6 +9,7 @@ import os
 import unicodedata
 from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import Any
 from urllib.parse import unquote, urlsplit
 
 from stemma.core.samples import DataError
@@ -62,8 +63,8 @@ class Pictures:
         self._last: dict[str, list[str]] = {}
         self._below: dict[Path, str] = {}
         for n in self.names:
-            self._last.setdefault(_key(n), []).append(n)
-            self._last.setdefault(_key(os.path.splitext(n)[0]), []).append(n)
+            for key in dict.fromkeys((_key(n), _key(os.path.splitext(n)[0]))):
+                self._last.setdefault(key, []).append(n)
 
     def below(self, folder: Path) -> str:
         """Where a folder lies below the root, links followed; "" for the root itself and for what lies elsewhere."""
@@ -122,6 +123,33 @@ def _alike(parts: list[str], name: str) -> int:
     return k
 
 
+# ---------------------------------------------------------------- several places
+
+
+def each_of(where: Any) -> list[Any]:
+    """The places that a text names with commas between; of what is no text, itself. A comma belongs to a name where a
+    place is there that is called so, be there a word before it, as in "few:30:PLACE"."""
+    pieces = where.split(",") if isinstance(where, str) else []
+    if len(pieces) < 2:
+        return [where]
+    out: list[Any] = []
+    while pieces:
+        n = next((n for n in range(len(pieces), 1, -1) if _there(pieces[:n])), 1)
+        out += [name] if (name := ",".join(pieces[:n]).strip()) else []
+        pieces = pieces[n:]
+    return out or [where]
+
+
+def _there(pieces: Sequence[str]) -> bool:
+    """Whether a place is called as the pieces with commas between, or as what is behind a colon or a star of the
+    first."""
+    cuts = [0, *(k + 1 for k, c in enumerate(pieces[0]) if c in ":*")]
+    try:
+        return any(Path(",".join([pieces[0][k:], *pieces[1:]]).strip()).expanduser().exists() for k in cuts)
+    except (OSError, ValueError, RuntimeError):
+        return False
+
+
 # ---------------------------------------------------------------- paths to say
 
 
@@ -145,4 +173,5 @@ def below_common(files: Sequence[str]) -> list[str]:
     return [below(Path(f), base) if path else f for f, path in zip(files, there, strict=True)]
 
 
-__all__ = ["Pictures", "below", "below_common", "common", "foreign", "on_the_web", "plain_name", "same_letters"]
+__all__ = ["Pictures", "below", "below_common", "common", "each_of", "foreign", "on_the_web", "plain_name",
+           "same_letters"]

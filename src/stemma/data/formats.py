@@ -21,7 +21,7 @@ from . import around
 from .classes import folders
 from .division import divide
 from .files import SPLIT_OF, Unused, unused
-from .images import subfolders, walk, walked_once
+from .images import packed_in, subfolders, walk, walked_once
 from .options import flag_of
 from .readers import (
     caltech,
@@ -55,7 +55,6 @@ LABELS = "labels:"  # before a part of a mixture of which the labels of whole pi
 _SCENES = re.compile(r"(scenes|crowds)(?::(\d{1,5})(?::(\d{1,8}))?)?")
 # IoU above .5 in 45 % of the pictures
 _CROWDS: dict[str, Any] = {"objects": (6, 24), "sizes": (0.12, 0.2), "overlap": 0.85, "crowd": 1.0, "visible": 0.2}
-_ARCHIVES = (".zip", ".tar", ".gz", ".tgz", ".bz2", ".xz", ".7z", ".rar")
 _SCENES_COUNT = {"train": 2000, "val": 200, "test": 200}
 _LOOKED = (
     "COCO (*.json or annotations/*.json with images and annotations), Pascal VOC (Annotations/*.xml), YOLO (data.yaml, "
@@ -130,14 +129,12 @@ def _unknown(path: Path) -> DataError:
                          field="format")
     if by_class := folders.error(path):
         return by_class
-    pictures, packed = len(walk(path)), walk(path, _ARCHIVES)
+    pictures, packed = len(walk(path)), packed_in(path)
     holds = f"; it holds {pictures:,} picture{'s' * (pictures != 1)} without annotations of any" if pictures else ""
     if (other := stranger(path)) is not None:
         return DataError(str(path), f"holds no data set of a known format{holds}; {other[0]}", other[1], field="format")
     if packed:
-        few = ", ".join(packed[:3]) + (f" and {len(packed) - 3} more" if len(packed) > 3 else "")
-        return DataError(str(path), f"holds no data set of a known format{holds}", f"unpack {few}: archives are not "
-                         "read", field="format")
+        return DataError(str(path), f"holds no data set of a known format{holds}", packed, field="format")
     return DataError(str(path), f"holds no data set of a known format{holds}", "Where folders have other names, say "
                      f"--format, {flag_of('labels')} and {flag_of('images')}. Looked for: {_LOOKED}", field="format")
 

@@ -44,6 +44,7 @@ _WIDE = (  # kinds that may hold more than 8 bits
 _PLAIN = re.compile(r"[\w-][\w.-]*(?:/[\w-][\w.-]*)*", re.ASCII)  # names that nothing can be wrong with: most
 _FEW_BITS = re.compile(r"L;([24])")  # how Pillow calls grey of fewer than 8 bits
 LOOK = 64  # pictures of a set that are looked at for its scale
+_ARCHIVES = (".zip", ".tar", ".gz", ".tgz", ".bz2", ".xz", ".7z", ".rar")
 _TURNED = (5, 6, 7, 8)  # EXIF orientations that swap height and width
 _BROKEN = (OSError, ValueError, SyntaxError, EOFError, IndexError, KeyError, TypeError, OverflowError, MemoryError,
            struct.error, Image.DecompressionBombError)
@@ -262,11 +263,13 @@ def range_of(top: float, floats: bool = False) -> float:
 
 
 class White(NamedTuple):
-    """The value that is white in all pictures of a set, the brightest that was seen, and in how many wide pictures."""
+    """The value that is white in all pictures of a set, the brightest that was seen, in how many wide pictures, and how
+    many of these it makes black for they hold nothing as bright as half a step of grey."""
 
     value: float
     top: float
     looked: int
+    black: int = 0
 
 
 def may_be_wide(name: str | Path) -> bool:
@@ -296,7 +299,15 @@ def white_of(paths: Sequence[str | Path], look: int = LOOK) -> White | None:
     if not found:
         return None
     top = max(t for t, _ in found)
-    return White(range_of(top, all(f for _, f in found)), top, len(found))
+    value = range_of(top, all(f for _, f in found))
+    return White(value, top, len(found), sum(0 < 255 * t < value / 2 for t, _ in found))
+
+
+def packed_in(folder: str | Path) -> str:
+    """What to do with the archives in a folder: "unpack images.zip: archives are not read"; "" where there is none."""
+    found = walk(folder, _ARCHIVES)
+    more = f" and {len(found) - 3} more" if len(found) > 3 else ""
+    return f"unpack {', '.join(found[:3])}{more}: archives are not read" if found else ""
 
 
 def listing(folder: str | Path, suffixes: Iterable[str] = SUFFIXES) -> list[str]:

@@ -28,7 +28,7 @@ import hashlib
 import os
 import warnings
 import zlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -42,6 +42,7 @@ from . import drawn_classes, drawn_concepts
 from .classes.folders import folder_of, lists_at, repeated, row_of
 from .concepts import read_levels, read_split
 from .files import SPLITS, lines_of, read_bytes
+from .finding import each_of
 from .images import listing, read_image, safe_join, walk
 from .records import DataWarning
 
@@ -91,10 +92,7 @@ def open_sets(text: str | Path) -> list[Labelled]:
     """The data sets that `text` names, with commas between. Raises `DataError` for one that cannot be read, and where
     two have one name."""
     whole = str(text)
-    given = [whole] if Path(whole).exists() else [s.strip() for s in whole.split(",") if s.strip()]
-    several = {"drawn": [f"drawn:{t}" for t in drawn_classes.TARGETS],
-               "drawn:levels": [f"drawn:{t}" for t in drawn_concepts.sets()] if "drawn:levels" in given else []}
-    given = [n for g in given for n in several.get(g, [g])]
+    given = [n for g in each_of(whole) if g.strip() for n in drawn_sets(g)]
     if not given:
         raise DataError(whole, "names no data set", "write a folder, a file or drawn, several with commas between")
     found = [s for g in given for s in (levelled(g.partition(":")[2]) if g.startswith("levels:") else [open_set(g)])]
@@ -104,9 +102,19 @@ def open_sets(text: str | Path) -> list[Labelled]:
     return found
 
 
+def drawn_sets(name: str) -> list[str]:
+    """The drawn sets that a name stands for: "drawn" and "drawn:levels" for several; any other for itself."""
+    sets: dict[str, Iterable[str]] = {"drawn": drawn_classes.TARGETS}
+    if name == "drawn:levels":
+        sets[name] = drawn_concepts.sets()
+    return [f"drawn:{t}" for t in sets[name]] if name in sets else [name]
+
+
 def open_set(where: str | Path) -> Labelled:
     """One data set. Raises `DataError`."""
     kind, colon, rest = str(where).partition(":")
+    if len(several := drawn_sets(str(where))) > 1:
+        raise DataError(str(where), f"is {len(several)} sets", f"name one: {', '.join(several)}")
     if kind == "drawn" and colon:
         return _drawn(rest)
     if kind == "few" and colon:

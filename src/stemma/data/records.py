@@ -19,7 +19,7 @@ import numpy as np
 
 from stemma.core.samples import IGNORE, Classes, DataError, Info, Points, Sample
 
-from .images import ROOMS, Header, check_name, cut_to_8_bits, header, may_be_wide, read_image, white_of
+from .images import ROOMS, Header, check_name, cut_to_8_bits, header, may_be_wide, packed_in, read_image, white_of
 from .misread import Spelt, misread
 from .options import spelled
 from .readers import rle
@@ -786,7 +786,9 @@ def _white(files: Sequence[str], draft: Draft, scale: Callable[[], Sequence[Path
         return None
     found = (white_of(scale()) if scale is not None else None) or found
     draft.notes.append(f"pictures of more than 8 bits: {found.value:.6g} is white in all of them ({found.top:.6g} is "
-                       f"the brightest pixel of {found.looked})")
+                       f"the brightest pixel of {found.looked})" + (
+                           f"; {found.black} of these are all black then: are their numbers fractions of white, or of "
+                           "fewer bits? Write all in one range" if found.black else ""))
     return found.value
 
 
@@ -808,7 +810,8 @@ def _nothing(draft: Draft, t: Table, faults: list[Fault], split: str) -> Fault |
                          f"the first fault: {lost}")
         first = draft.table.files[0]
         there = _beside(draft.root, first)
-        mend = (f"put the images there or say {spelled('images')}" if there is None else
+        packed = f"{found}; or " if (found := packed_in(draft.root)) else ""
+        mend = (f"{packed}put the images there or say {spelled('images')}" if there is None else
                 f"{there} is: name {draft.root.resolve().parent}, which holds the annotations too")
         return fault("unusable split", f"none of the {n} images of split '{split}' is there",
                      f"the first one looked for is {draft.root / first}; {mend}")

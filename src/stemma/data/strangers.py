@@ -7,6 +7,7 @@ from pathlib import Path
 from .images import walk
 
 MEDICAL = "write its slices as PNG or TIFF, and its masks beside them"
+COCO = "write its objects as COCO's JSON"
 # (what it is, how the path of one of its files ends, what must stand in the file's first bytes, what to do)
 KNOWN = (
     ("DICOM", r"\.dcm", rb"", MEDICAL),
@@ -19,12 +20,43 @@ KNOWN = (
      "YOLOv5Dataset"),
     ("MOTChallenge's tables", r"(^|/)gt/gt\.txt", rb"", "write the boxes of its frames as COCO's JSON, or as a CSV of "
      "pictures and boxes"),
-    ("a project of VIA 3", r"\.json", rb'"data_format_version"\s*:\s*"3', "export COCO's JSON"),
+    ("a project of VIA 3", r"\.json", rb'"data_format_version"\s*:\s*"3|__VIA_PROJECT_ID__|"vid_list"',
+     "export COCO's JSON"),
+    ("VIA 3's table", r"\.csv", rb"CSV_HEADER = metadata_id", "export COCO's JSON"),
+    ("BDD100K's frames (Scalabel)", r"\.json", rb'"box2d"|"poly2d"', "make COCO's JSON of them with scalabel's "
+     "scalabel.label.to_coco"),
+    ("a JSON of videos (YouTube-VIS)", r"\.json", rb'"videos"\s*:|"video_id"\s*:', "write COCO's JSON with an image a "
+     "frame"),
+    ("Labelbox's JSON", r"\.json", rb'"External ID"|"Labeled Data"|"data_row"\s*:', COCO),
+    ("Scale's JSON (Nucleus)", r"\.jsonl?", rb'"reference_id"|"annotation_id"', COCO),
+    ("a language model's JSONL", r"\.jsonl", rb'"(suffix|messages|conversations)"\s*:', "export COCO's JSON"),
+    ("DOTA's turned boxes", r"(^|/)labelTxt[^/]*/[^/]+\.txt", rb"", "write them as polygons of COCO's"),
+    ("ICDAR's outlines of words", r"(^|/)gt_[^/]+\.txt", rb"^(\xef\xbb\xbf)?(\d+,){4}", "write them as polygons of "
+     "COCO's"),
+    ("keras-yolo3's list of boxes", r"\.txt", rb"(?m)^\S.*\.(jpe?g|png)( [\d.]+(,[\d.]+){4})+\r?$", "write a CSV with "
+     "a line a box: path,x1,y1,x2,y2,class"),
+    ("MOTS' run lengths", r"(^|/)instances_txt/\d+\.txt", rb"", "make COCO's JSON of them: a line is frame, object, "
+     "class, height, width and COCO's run lengths"),
+    ("MOTS' maps", r"(^|/)instances/\d{4}/\d{6}\.png", rb"", "make COCO's JSON of them: a value is a thousand times "
+     "the class, and the object's number"),
+    ("Mapillary Vistas' list of classes", r"(^|/)config(_v[\d.]+)?\.json", rb'"readable"', "name one split with "
+     "--format panoptic --labels v2.0/panoptic/panoptic_2020.json --images images"),
+    ("the whole of ADE20K", r"ADE_(train|val|frame)_\w+(_atr\.txt|\.json)", rb"", "take ADEChallengeData2016, which "
+     "has a map of classes for each picture, or make COCO's panoptic JSON of it"),
+    ("Hugging Face's list of pictures", r"(^|/)metadata\.(jsonl|csv)", rb'file_name"?\s*[:,]', "write its boxes as "
+     "COCO's JSON, or as a CSV of pictures and boxes"),
+    ("Hugging Face's Parquet, with the pictures in it", r"\.parquet", rb"^PAR1", "write the pictures as files, and "
+     "their boxes as COCO's JSON"),
+    ("OpenImages' table of masks", r"\.csv", rb"MaskPath,ImageID", "put the table of boxes beside it, or make "
+     "COCO's JSON of both"),
+    ("a table of the classes of whole pictures", r"(^|/)_classes\.csv", rb"(?i)^.{0,3}filename\s*,", "export the data "
+     "with boxes or masks; for labels of whole pictures put them into a folder a class"),
     ("Cityscapes' polygons", r"_gt(Fine|Coarse)_polygons\.json", rb"", "make COCO's panoptic JSON of them with "
      "cityscapesscripts' createPanopticImgs.py"),
     ("VoTT's JSON", r"\.(json|vott)", rb'"videoSettings"|"assets"\s*:|"asset"\s*:', "export it as Pascal VOC or CSV"),
 )
-_ENDS = (".dcm", ".nii", ".gz", ".tfrecord", ".tfrecords", ".record", ".records", ".ndjson", ".json", ".vott", ".txt")
+_ENDS = (".dcm", ".nii", ".gz", ".tfrecord", ".tfrecords", ".record", ".records", ".ndjson", ".json", ".vott", ".txt",
+         ".csv", ".jsonl", ".parquet", ".png")
 FEW = 200  # files that are looked into
 HEAD = 1 << 14
 

@@ -21,10 +21,10 @@ LOOSE = True  # any folders of pictures look so: other kinds are asked first
 
 
 def knows(where: str | Path) -> bool:
-    """Whether a folder holds pictures by class and nothing that says boxes, or an .npz is named."""
+    """Whether a folder holds pictures by class and nothing that says boxes, or an .npz or a drawn set is named."""
     path = Path(where).expanduser()
-    if path.is_file():
-        return path.suffix == ".npz"
+    if path.is_file() or _is_drawn(where):
+        return _is_drawn(where) or path.suffix == ".npz"
     return path.is_dir() and bool(folders.counts(path)) and not formats_at(path) and not sets_near(path)
 
 
@@ -37,8 +37,8 @@ def examine(
     if unknown := [k for k in options if k != "follow_links"]:
         raise DataError(str(where), f"the option '{unknown[0]}' means nothing to pictures by class", "leave it out")
     path = Path(where).expanduser()
-    if path.is_file():
-        return _arrays(path)
+    if path.is_file() or _is_drawn(where):
+        return _opened(where, "drawn" if _is_drawn(where) else "arrays")
     found = folders.counts(path)
     names = sorted({c for of in found.values() for c in of})
     report = Report(str(path), "class folders", ("labels of whole pictures",), tuple(names))
@@ -68,15 +68,19 @@ def examine(
     return report
 
 
-def _arrays(path: Path) -> Report:
-    """Arrays as `data.labelled` reads them: what each split holds of each class, or what is wrong with the file."""
-    report = Report(str(path), "arrays", ("labels of whole pictures",), ())
+def _is_drawn(where: str | Path) -> bool:
+    return str(where).startswith("drawn:") and not Path(where).exists()
+
+
+def _opened(where: str | Path, format: str) -> Report:
+    """A set as `data.labelled` reads it: what each split holds of each class, or what is wrong with it."""
+    report = Report(str(where), format, ("labels of whole pictures",), ())
     try:
-        data = open_set(path)
+        data = open_set(where)
     except DataError as e:
         report.faults.append(Fault.of(e, "nothing to learn"))
         return report
-    report = Report(str(path), "arrays", ("labels of whole pictures",), data.classes)
+    report.classes = data.classes
     for split, part in data.parts.items():
         count = part.labels.sum(0) if data.many else np.bincount(part.labels, minlength=len(data.classes))
         of = dict(zip(data.classes, map(int, count)))

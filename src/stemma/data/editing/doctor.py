@@ -8,10 +8,11 @@ from typing import Any
 
 from ...core.samples import DataError
 from ..doctor import Report, SplitFigures
+from ..finding import each_of
 from ..records import DataWarning, Fault
 from . import folders, published
 from .drawn import KINDS, is_drawn
-from .open import counts, each_of, is_made, open_edits, splits, weighed
+from .open import counts, is_made, open_edits, splits, weighed
 from .open import is_edits as knows
 
 

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from ...core.samples import DataError, Info
+from ..finding import each_of
 from ..records import DataWarning
 from . import folders, published
 from .asked import Asked, is_asked
@@ -25,15 +26,6 @@ Tasks = tuple[tuple[str, float], ...]
 
 
 _WEIGHED = re.compile(r"(\d+\.?\d*|\.\d+)\*(.+)", re.S)
-
-
-def each_of(where: Any) -> list[str]:
-    """The places that `where` names, with commas between; itself where it is one."""
-    parts = [s.strip() for s in where.split(",") if s.strip()] if isinstance(where, str) else []
-    try:
-        return [where] if len(parts) < 2 or Path(where).exists() else parts
-    except (OSError, ValueError):
-        return parts
 
 
 def weighed(where: Any) -> tuple[float, Any]:
@@ -285,5 +277,5 @@ def restricted(where: Any, kinds: Sequence[str], split: str) -> Pairs:
     return open_edits(where, split)
 
 
-__all__ = ["Chosen", "Joined", "Tasks", "absolute", "counts", "each_of", "is_asked_about", "is_edits", "is_made",
+__all__ = ["Chosen", "Joined", "Tasks", "absolute", "counts", "is_asked_about", "is_edits", "is_made",
            "mixed", "open_edits", "restricted", "splits", "spread", "taken", "told", "weighed"]

@@ -6,6 +6,7 @@ ascending category id. `vis_ratio`, as CityPersons has it in COCO's format, is t
 """
 from __future__ import annotations
 
+import filecmp
 import hashlib
 import json
 import math
@@ -180,10 +181,12 @@ def json_groups(where: Path, kind: str) -> dict[str, dict[str, Path]]:
 
 def _json_files(where: Path, kind: str) -> list[tuple[str, str, Path]]:
     """(group, split, file) of the JSON files of one kind in a folder."""
-    found = [(group_name(p.stem), split_name(p.stem) or "all", p) for p in sorted(
-        [*where.glob("*.json"), *where.glob("[aA]nnotations/*.json"), *where.glob("labels/*.json")]) if _is(p, kind)]
-    return found or [(group_name(p.stem), split_name(p.parent.name), p) for p in sorted(where.glob("*/*.json"))
-                     if split_name(p.parent.name) and _is(p, kind)]  # one folder a split, each with its own file
+    rooms = ("", "[aA]nnotations/", "labels/")
+    found = [(group_name(p.stem), split_name(p.stem) or "all", p)
+             for p in sorted(p for room in rooms for p in where.glob(f"{room}*.json")) if _is(p, kind)]
+    return found or [(group_name(p.stem), split, p)  # one folder a split, each with its own file
+                     for p in sorted(p for room in rooms for p in where.glob(f"*/{room}*.json"))
+                     if (split := split_name(p.relative_to(where).parts[0])) and _is(p, kind)]
 
 
 def _year(stem: str) -> str:
@@ -237,7 +240,8 @@ def find_images(root: Path, files: Sequence[str], split: str, source: Path,
     looking for the files. but: a folder that holds other files of these names, and is none.
 
     Every folder at most two levels below the root is tried with up to 32 of the names; most hits win, then the split's
-    name, then "images".
+    name or the folder of `source`, then "images", then the nearest. Raises DataError where two folders fit alike and
+    hold other pictures.
     """
     if images is not None:
         return given_folder(root, images, "images"), ""
@@ -247,18 +251,36 @@ def find_images(root: Path, files: Sequence[str], split: str, source: Path,
         level = [f for f in folders if f.count("/") == depth - 2] if depth == 2 else [""]
         for parent in level:
             folders += [f"{parent}/{s}" if parent else s for s in shown(root / parent)[:200]]
+    own = source.parent.relative_to(root).as_posix() if source.parent.is_relative_to(root) else "."
+    folders += [own] if own not in (".", *folders) else []
     if but and but in folders:
         folders.remove(but)
-    year = source.stem[-4:]
+    year, own_root = source.stem[-4:], data_root(source)
 
-    def rank(folder: str) -> tuple[int, int, int, int, int]:
+    def rank(folder: str) -> tuple[int, int, bool, bool, int]:
         hits = sum((root / folder / name).is_file() for name in sample)
-        tail = folder.rsplit("/", 1)[-1].lower()
-        return (hits, split_name(tail) == split or source.parent == root / folder, tail.endswith(year),
-                "images" in tail, -len(folder))
+        tail, said, at = folder.rsplit("/", 1)[-1].lower(), split_within(folder), root / folder
+        near = at == source.parent or own_root not in (root, root.parent) and at.is_relative_to(own_root)
+        mine = 1 if said == split or near else -(said != "" and split in ("train", "val", "test"))
+        return (hits, mine, tail.endswith(year), "images" in tail, -len(Path(folder).parts))
 
-    best = max(folders, key=rank)
-    return root, best if rank(best)[0] else ""
+    ranks = {folder: rank(folder) for folder in folders}
+    best = max(folders, key=lambda f: (ranks[f], -len(f)))
+    if not ranks[best][0]:
+        return root, ""
+    for other in (f for f in folders if f != best and ranks[f] == ranks[best]):
+        for name in sample:
+            one, two = root / best / name, root / other / name
+            if one.is_file() and two.is_file() and not filecmp.cmp(one, two, shallow=False):
+                raise DataError(str(source), f"{name!r} is a picture in {best} and another one in {other}",
+                                f"say {spelled('images', best)}, or write the folder into the file names",
+                                field="file_name")
+    return root, best
+
+
+def split_within(folder: str) -> str:
+    """The split that the last part of a path speaks of which speaks of any, or ""."""
+    return next((s for part in reversed(folder.split("/")) if (s := split_name(part))), "")
 
 
 def located(
@@ -270,7 +292,7 @@ def located(
     Names that are paths of another machine, and names of which not one leads anywhere, are looked for by their last
     parts among the pictures that are there; nothing outside is opened.
     """
-    folder = split_name(inside.rsplit("/", 1)[-1])
+    folder = split_within(inside)
     if folder and split in ("train", "val", "test") and folder != split:
         notes.append(f"the pictures of split '{split}' are taken from {inside}, where its file names are found")
     paths = [f"{inside}/{f}" if inside else f for f in files]
@@ -597,6 +619,9 @@ def read(where: Path, source: Path, *, split: str = "", images: str | Path | Non
     boxes = rows.boxes[keep]
     if odd:
         boxes[[n for n, _ in odd]] = numbers([a.get("bbox") for _, a in odd], 4)
+        if other := [n for n, a in odd if isinstance(a.get("bbox"), list) and len(a["bbox"]) not in (0, 4)]:
+            notes.append(f"{len(other)} annotations have a 'bbox' that is not four numbers, the first annotation "
+                         f"{record[other[0]]}; x, y, width and height are read, and no box that is turned")
     boxes[:, 2:] += boxes[:, :2]
     segments: Segments | None = rows.segments.take(keep)
     assert segments is not None

@@ -12,12 +12,12 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from stemma.core.samples import DataError
-from stemma.core.values import flag
+from stemma.core.values import YES, flag
 
 from ..files import given_folder, read_bytes, rows_of, table_of, text_of
 from ..finding import Pictures
@@ -44,6 +44,8 @@ _NAMES = {
     "bbox": ("bbox", "box"), "split": ("split", "set", "subset", "fold"), "group": ("isgroupof", "iscrowd"),
     "width": ("width", "img_width", "image_width"), "height": ("height", "img_height", "image_height"),
 }
+_MARKS = ("isoccluded", "istruncated", "isdepiction", "isinside", "occluded", "truncated", "difficult")
+_SCORES = ("confidence", "score")
 _SIZES = ("w", "h")
 _UNKNOWN = "-1"  # as OpenImages' IsGroupOf of boxes that nobody was asked about
 _LAYOUTS = (("x1", "y1", "x2", "y2"), ("x", "y", *_SIZES), ("cx", "cy", *_SIZES), ("bbox",))  # the first there is
@@ -52,12 +54,14 @@ _BOX = frozenset(c for layout in _LAYOUTS for c in layout)
 
 @dataclass(frozen=True)
 class Head:
-    """Which column is what; `first` is the line of the first row, `width` the number of columns, `names` theirs."""
+    """Which column is what; `first` is the line of the first row, `width` the number of columns, `names` theirs;
+    `marks`: columns that say more of an object, and is not read."""
 
     at: dict[str, int]
     first: int
     width: int
     names: tuple[str, ...] = ()
+    marks: tuple[int, ...] = ()
 
     @property
     def layout(self) -> tuple[str, ...]:
@@ -97,11 +101,11 @@ def _head(rows: list[list[str]]) -> Head | None:
     at = {what: next(said.index(w) for w in words if w in said) for what, words in _NAMES.items()
           if any(w in said for w in words)}
     if "file" in at:
-        found = Head(at, 2, len(said), tuple(rows[0]))
+        found = Head(at, 2, len(said), tuple(rows[0]), tuple(
+            k for k, n in enumerate(said) if n.replace("_", "") in _MARKS + _SCORES))
         if not found.usable and ({"x", "y"} <= set(at) or {"cx", "cy"} <= set(at)):
             sizes = {new: at[old] for new, old in zip(_SIZES, ("width", "height")) if old in at and new not in at}
-            found = Head({k: v for k, v in at.items() if k not in ("width", "height")} | sizes, 2, len(said),
-                         found.names)
+            found = replace(found, at={k: v for k, v in at.items() if k not in ("width", "height")} | sizes)
         return found
     # path,x1,y1,x2,y2,class
     if len(said) == 6 and all(_numbers(r[1:5]) or not any(r[1:]) for r in rows if len(r) == 6):
@@ -293,12 +297,19 @@ def _shape(cell: _Cells, line: int, scale: tuple[int, int], described: dict[str,
     label = cell("class") or _only(cell)
     h, w = scale
     out = Shape(described.get(label, label), tuple(v * s for v, s in zip(box, (w, h, w, h))), record=line)
+    out.unread = [f"the mark {name!r}" for k in cell.head.marks if _says(cell.row, k, name := cell.head.names[k])]
     try:
         group = cell("group")
         out.crowd = group not in ("", _UNKNOWN) and flag(group)
     except ValueError as e:
         out.why = str(e)
     return out
+
+
+def _says(row: list[str], k: int, name: str) -> bool:
+    """Whether a mark is set, or a score is not one."""
+    text = row[k].strip().lower() if k < len(row) else ""
+    return text not in ("", "1", "1.0") if name.strip().lower() in _SCORES else text in YES
 
 
 def _described(lists: Sequence[Path]) -> dict[str, str]:

@@ -3,9 +3,9 @@
 A turned box or ellipse is read as the polygon that it covers. A skeleton is an object whose box its labelled points
 span, `outside` ones are not labelled and `occluded` ones hidden; its sub-labels name the keypoints, its drawing the
 lines. Points in a row are an object of as many keypoints; a point alone is a keypoint of the box or outline with its
-group_id. Lines, and points that belong to none, have no extent: they take their picture out. Tags speak of the whole
-picture and are passed over. Coordinates count from 0, edges continuous. Runs of a mask go row by row within its
-rectangle, background first (the format's documentation, "CVAT for images 1.1").
+group_id. Lines, and points that belong to none, have no extent: they take their picture out. The attribute `is_crowd`
+marks a crowd. Tags speak of the whole picture and are passed over. Coordinates count from 0, edges continuous. Runs of
+a mask go row by row within its rectangle, background first (the format's documentation, "CVAT for images 1.1").
 """
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 
 from stemma.core.samples import DataError
-from stemma.core.values import told
+from stemma.core.values import flag, told
 
 from ..files import read_bytes
 from ..images import MAX_PIXELS
@@ -179,7 +179,12 @@ def _float(e: ET.Element, key: str, default: float = math.nan) -> float:
 
 def _shape(e: ET.Element, k: int, size: tuple[int, int]) -> Shape:
     out = Shape((e.get("label") or "").strip(), record=k)
-    out.unread = told({a.get("name"): a.text for a in e.iterfind("attribute") if a.text not in (None, "false")}) + [
+    said = {a.get("name"): a.text for a in e.iterfind("attribute") if a.text not in (None, "false")}
+    try:
+        out.crowd = flag(said.pop("is_crowd", None))  # as CVAT's own export to COCO takes it
+    except ValueError as error:
+        out.why = f"is_crowd {error}"
+    out.unread = told(said) + [
         "the mark 'occluded'"] * (e.get("occluded") == "1" and e.tag != "skeleton")
     about = _float(e, "rotation", 0.0)
     if e.tag == "box":

@@ -1,7 +1,8 @@
 """Datumaro's own JSON: annotations/SPLIT.json beside images/SPLIT/. `categories.label` names the classes, an item is a
-picture, its annotations are boxes (left, top, width, height), polygons, masks by run lengths and points. Annotations of
-one group are parts of one object: their outlines are put together, a box beside them is theirs, and so are points,
-which `categories.points` names and joins; points without a group are an object that they span."""
+picture, its annotations are boxes (left, top, width, height; CVAT's attribute `rotation` turns them), ellipses (two
+corners of their rectangle), polygons, masks by run lengths and points. Annotations of one group and class are parts of
+one object: their outlines are put together, a box beside them is theirs, and so are points, which `categories.points`
+names and joins; points without a group are an object that they span. A group of several boxes is a group of objects."""
 from __future__ import annotations
 
 from collections.abc import Sequence
@@ -20,7 +21,7 @@ from .coco import whole as whole_number
 from .pages import Page, Shape, Source
 
 FORMAT = "datumaro"
-_OBJECTS = ("bbox", "polygon", "mask", "points")
+_OBJECTS = ("bbox", "polygon", "mask", "points", "ellipse")
 _ABOUT = ("label", "caption")  # of the whole picture, and of no object in it
 
 
@@ -115,7 +116,7 @@ def _page(row: Any, number: int, classes: list[str], path: Path, faults: list[Fa
     h, w = ((int(v) if (v := real(x)) == v and 0 < v < 1 << 20 else 0 for x in size)
             if isinstance(size, list) and len(size) == 2 else (0, 0))
     page = Page(name, (h, w), path)
-    groups: dict[tuple[int | str, str], Shape] = {}
+    groups: dict[tuple[int | str, str], list[Shape]] = {}
     rows = row.get("annotations")
     if not isinstance(rows, list):
         page.why = "has no list of annotations"
@@ -125,16 +126,20 @@ def _page(row: Any, number: int, classes: list[str], path: Path, faults: list[Fa
             passed[kind] = passed.get(kind, 0) + 1
             continue
         if kind not in _OBJECTS:
-            page.shapes.append(Shape("object", record=k, why=f"an annotation of the type {str(kind)[:40]!r} is no "
-                                     "object with an extent"))
+            page.shapes.append(Shape("object", record=k, why=f"an annotation of the type {str(kind)[:40]!r} is not "
+                                     "read as an object"))
             continue
         shape = _shape(a, kind, classes, k, named)
-        group = ident(a.get("group", 0))
-        whole = groups.setdefault((group, shape.name), shape) if group else shape
-        if whole is shape:
-            page.shapes.append(shape)
-        else:
-            _join(whole, shape)
+        page.shapes.append(shape)
+        if group := ident(a.get("group", 0)):
+            groups.setdefault((group, shape.name), []).append(shape)
+    for (group, _), parts in groups.items():
+        boxed = [s for s in parts if s.box is not None]
+        for part in parts[1:] if len(boxed) < 2 else ():
+            _join(parts[0], part)
+            page.shapes.remove(part)
+        for part in parts if 1 < len(boxed) < len(parts) else ():
+            part.why = part.why or f"its group {group!r} holds {len(boxed)} boxes and an outline of one of them"
     for shape in page.shapes:
         if shape.points and shape.box is None and not shape.rings and shape.mask is None:
             pages.around(shape)
@@ -148,7 +153,8 @@ def _shape(a: dict[str, Any], kind: str, classes: list[str], number: int, named:
         shape.why = f"label_id {str(a.get('label_id'))[:20]} is none of the {len(classes)} classes"
         return shape
     more = a.get("attributes")
-    shape.unread = told(more, ("is_crowd",))
+    shape.unread = told(more, ("is_crowd", "rotation"))
+    about = real(more.get("rotation", 0)) if isinstance(more, dict) else 0.0
     try:
         shape.crowd = isinstance(more, dict) and flag(more.get("is_crowd"))
     except ValueError as e:
@@ -175,9 +181,15 @@ def _shape(a: dict[str, Any], kind: str, classes: list[str], number: int, named:
         else:
             shape.points = {n: (flat[2 * i], flat[2 * i + 1], marks[i]) for i, n in enumerate(own)
                             if marks[i] in (1, 2)}
+    elif len(flat) == 4 and kind == "ellipse":
+        x1, y1, x2, y2 = flat
+        shape.rings = [pages.ellipse((x1 + x2) / 2, (y1 + y2) / 2, abs(x2 - x1) / 2, abs(y2 - y1) / 2, about or 0.0)]
     elif len(flat) == 4:
         x, y, w, h = flat
-        shape.box = x, y, x + w, y + h
+        if about:
+            shape.rings = [pages.turned(x, y, w, h, about, (x + w / 2, y + h / 2))]
+        else:
+            shape.box = x, y, x + w, y + h
     else:
         shape.why = "its box is not made of four numbers"
     return shape

@@ -108,7 +108,8 @@ def _page(path: Path, faults: list[Fault]) -> Page | None:
         if len(words) not in (15, 16):
             shape.why = shape.why or f"has {len(words)} words; a line of KITTI has 15, or 16 with a score"
         if shape.name.lower() != _CARELESS:
-            shape.unread = ["a place in space, a truncation and an occlusion"]
+            shape.unread = ["a place in space, a truncation and an occlusion",
+                            *(["a score, as detectors write it"] if len(words) == 16 else [])]
         page.shapes.append(shape)
     return page
 

@@ -190,7 +190,9 @@ def _shape(row: Mapping[str, Any], k: int) -> tuple[Shape, tuple[int, int]] | No
     h, w = size
     x, y, dx, dy = (real(value.get(c)) / 100 for c in ("x", "y", "width", "height"))
     about = real(value.get("rotation", 0))
-    if not all(size):
+    if real(on := row.get("image_rotation") or 0) % 360:
+        out.why = f"was drawn on a picture turned by {str(on)[:20]} degrees: turn it back before the export"
+    elif not all(size):
         out.why = "says no original_width and original_height"
     elif named is not None and len(named) > 1:
         out.why = f"has {len(named)} labels, and an object has one class"

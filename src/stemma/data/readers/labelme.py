@@ -131,7 +131,7 @@ def _shape(row: dict[str, Any], k: int, size: tuple[int, int]) -> Shape:
         out.rings = [pages.ellipse(*xy[0], radius, radius)]
     elif kind == "mask" and len(xy) == 2 and isinstance(row.get("mask"), str):
         _mask(out, row["mask"], xy, size)
-    elif kind in ("polygon", "linestrip", "oriented_rectangle") and len(xy) >= 3:
+    elif kind in ("polygon", "linestrip", "oriented_rectangle", "rotation") and len(xy) >= 3:
         out.rings = [[v for p in xy for v in p]]
         if kind == "linestrip" and xy[0] != xy[-1]:
             out.rings, out.why = [], "a line has no extent"

@@ -13,6 +13,7 @@ import base64
 import binascii
 import io
 import zlib
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -95,12 +96,15 @@ def read(
     def every() -> list[Page]:
         return [p for f in _files(where) if (p := _page(f, where, [], templates)) is not None]
 
-    found = [p for path in source.files if (p := _page(path, where, faults, templates)) is not None]
+    tags: Counter[str] = Counter()
+    found = [p for path in source.files if (p := _page(path, where, faults, templates, tags)) is not None]
+    notes = [f"{n} pictures have the tag {name!r}, which is not read: splits are data sets that are called so"
+             for name, n in tags.items()]
     declared = list(dict.fromkeys(n for t in templates.values() for n in t.names.values()))
     lines = [(declared.index(a), declared.index(b)) for t in templates.values() for a, b in t.lines]
     return pages.draft_of(where, source, found, FORMAT, split, images=images, names=names, order=order,
                           every=lambda: pages.classes_of(every()), every_point=lambda: pages.points_of(every()),
-                          word="figure", faults=faults, follow_links=follow_links,
+                          word="figure", faults=faults, notes=notes, follow_links=follow_links,
                           used=[meta] if meta is not None else [],
                           points=points_named(declared, lines) if declared else None)
 
@@ -138,7 +142,8 @@ def _template(config: Any) -> Template | None:
     return Template(names, tuple((names[a], names[b]) for a, b in ends if a in names and b in names))
 
 
-def _page(path: Path, where: Path, faults: list[Fault], templates: dict[str, Template]) -> Page | None:
+def _page(path: Path, where: Path, faults: list[Fault], templates: dict[str, Template],
+          tags: Counter[str] | None = None) -> Page | None:
     try:
         doc, _ = load_json(path)
     except DataError as e:
@@ -150,6 +155,9 @@ def _page(path: Path, where: Path, faults: list[Fault], templates: dict[str, Tem
         faults.append(Fault(str(path), "", "objects", "has no size or no list of objects", OUT, True,
                             "broken annotation"))
         return None
+    marks = doc.get("tags")
+    if tags is not None and isinstance(marks, list):
+        tags.update({str(t.get("name"))[:60] for t in marks if isinstance(t, dict)})
     h, w = (int(v) if (v := real(size.get(k))) == v and 0 < v < 1 << 20 else 0 for k in ("height", "width"))
     picture = _home(path).parent / "img" / path.relative_to(_home(path)).with_suffix("")
     page = Page(picture.relative_to(where).as_posix(), (h, w), path)

@@ -37,6 +37,8 @@ from . import colours
 from .coco import split_name
 
 FORMAT = "voc"
+_PICTURES = ("JPEGImages", "images", "imgs", "img", "Data")  # ImageNet's are in Data
+_LISTS = ("Main", "Segmentation", "DET", "CLS-LOC")
 _NAME = re.compile(r"<object>\s*(?:<(?!name>|object>)[^<>]*>[^<>]*</[^<>]*>\s*)*<name>([^<>]*)</name>")
 _OBJECT = re.compile(rb"<object", re.I)
 _DECLARED = re.compile(rb"""\s*<\?xml[^>]*\sencoding\s*=\s*["']([\w.:-]{1,40})["']""")
@@ -66,7 +68,7 @@ def folders(where: Path, deep: bool = False) -> tuple[str, str] | None:
     for xml in ([named] if named else []) + [""]:
         found = keys_of(where / xml, deep=bool(xml) or deep)
         if any(_is_voc(where / xml / n) for n in list(found.values())[:5]):
-            return xml, child(where, "JPEGImages", "images", "imgs", "img") or xml
+            return xml, child(where, *_PICTURES) or xml
     return _other_names(where)
 
 
@@ -104,7 +106,7 @@ def splits(where: Path, which: str | None = None, labels: str | Path | None = No
         which = str(labels)
     elif labels is not None:
         at = os.path.relpath(given_folder(where, labels, "labels"), where).replace(os.sep, "/")
-        found = "" if at == "." else at, found[1] if found else child(where, "JPEGImages", "images", "imgs", "img")
+        found = "" if at == "." else at, found[1] if found else child(where, *_PICTURES)
     if found is None:
         parts = {split_name(n): (n, folders(where / n, deep=True)) for n in subfolders(where) if split_name(n)}
         own = {s: Source(None, *("/".join(x for x in (n, part) if x) for part in f))
@@ -116,7 +118,7 @@ def splits(where: Path, which: str | None = None, labels: str | Path | None = No
         raise DataError(str(where), "holds no VOC annotations", "looked for Annotations/*.xml, *.xml and SPLIT/*.xml")
     base = child(where, "ImageSets")
     sets = where / base
-    chosen = which or (next((s for s in (child(sets, "Main"), child(sets, "Segmentation")) if s), "") if base else "")
+    chosen = which or (next((s for s in (child(sets, n) for n in _LISTS) if s), "") if base else "")
     lists = listing(sets / chosen, {".txt"}) if base else []
     if which is not None and not lists:
         has = ", ".join(p.name for p in sorted(sets.iterdir())) if base else "none"
@@ -401,10 +403,12 @@ def read(
 
 
 def _listed(raw: bytes, path: Path, keys: _Keys, faults: list[Fault]) -> list[tuple[str, str | None]]:
-    """(key, picture) of every line of a list of names."""
+    """(key, picture) of every line of a list of names; ImageNet numbers its lines in a second word."""
     out: list[tuple[str, str | None]] = []
-    for number, line in enumerate(raw.decode("utf-8-sig", "replace").splitlines(), 1):
-        text = line.strip()
+    lines = raw.decode("utf-8-sig", "replace").splitlines()
+    numbered = len(lines) > 0 and all(line.split()[1:] == [str(n)] for n, line in enumerate(lines, 1))
+    for number, line in enumerate(lines, 1):
+        text = line.split()[0] if numbered else line.strip()
         if not text:
             continue
         found = keys.find(text)
@@ -455,6 +459,15 @@ def _named(key: str, root: ET.Element | None, pictures: Pictures, taken: set[str
     return None
 
 
+def _drawn(o: ET.Element) -> str:
+    """What stands in the place of an object's box."""
+    if o.find("robndbox") is not None:
+        return "a turned box alone, which is not read: write <bndbox> of the upright one"
+    if o.find("polygon") is not None:
+        return "an outline alone (LabelMe's XML), which is not read: write <bndbox>, or COCO's JSON"
+    return "no box"
+
+
 _READ = ("name", "bndbox", "difficult")
 _NOTHING = ("", "0", "false", "no", "unspecified")  # of marks of an object that say nothing of it
 
@@ -485,7 +498,7 @@ class _Rows:
             several = len(o.findall("bndbox")) > 1 or len(o.findall("name")) > 1
             if not name or box is None or several:
                 field, said = (("bndbox", "several names or boxes") if several else ("name", "no class name")
-                               if not name else ("bndbox", "no box"))
+                               if not name else ("bndbox", _drawn(o)))
                 self.faults.append(Fault(path, word, field, f"the object has {said}", OUT, True, "broken record"))
                 self.out.add(image)
                 continue

@@ -26,7 +26,7 @@ from stemma.core.values import ident
 
 from ..files import class_file, class_list, class_path, given_folder, inside, read_bytes, text_of
 from ..finding import Pictures, foreign, plain_name, same_letters
-from ..images import SUFFIXES, check_name, child, header, listing, shown, subfolders, walk
+from ..images import SUFFIXES, check_name, child, header, listing, packed_in, shown, subfolders, walk
 from ..options import spelled
 from ..records import OUT, Draft, Fault, table
 from .coco import points_named, split_name
@@ -251,7 +251,7 @@ def splits(where: Path, images: str | Path | None = None, **_: Any) -> dict[str,
             if split_name(key) == "train" and len(lost) == len(found):
                 more = f". {said}" if said else ""
                 raise DataError(str(config), f"names {lost[0]!r}, and {root / lost[0]} is neither a folder nor a list "
-                                f"of images{more}", "correct the path")
+                                f"of images{more}", packed_in(root) or "correct the path")
             absent += [f"{key}: {e}" for e in lost]
             if len(lost) < len(found):
                 told = tuple(t for _, _, t in found if t)
@@ -603,7 +603,8 @@ class _Lines:
             if "\0" in text:
                 self._leave(image, path, "", "is made of zeros: what it held is lost", "broken annotation")
             return None
-        index = {n: k for k, n in enumerate(self.classes)}
+        # a number is a place in the list, also where a class is called by a number
+        index = {n: k for k, n in enumerate(self.classes) if not n.replace(".", "", 1).isdecimal()}
         for number, line in enumerate(text.splitlines(), 1):
             words = line.replace("\0", " ").split()
             if not words:
@@ -646,6 +647,9 @@ class _Lines:
                               + ("" if sure else ". Were they angles, these boxes would be read as if none was turned"))
         if tracked:
             self.notes.append(f"{len(more[6])} lines have a confidence and the number of a track; these are left out")
+        if self.points is None and (turned := _turned([(r.values, *sizes[r.image]) for r in self.rows])):
+            self.notes.append(f"{turned} lines are the four corners of turned boxes: they are read as outlines, and a "
+                              "box is the upright one around them")
         for r in self.rows:
             n = len(r.values)
             if (n == 5 and scored) or (n == 6 and tracked):
@@ -700,6 +704,23 @@ class _Lines:
         rows = np.array(values, dtype=np.float64).reshape(k, -1)
         seen = rows[:, 2:3] if rows.shape[1] == 3 else 2.0 * (rows > 0).any(1, keepdims=True)
         return np.concatenate([rows[:, :2] * np.array([w, h], dtype=np.float64) * (seen > 0), seen], 1)
+
+
+def _turned(rows: Sequence[tuple[Sequence[float], int, int]]) -> int:
+    """How many of (numbers, height, width) are four corners of a rectangle that stands aslant in its picture; 0 where
+    an outline is none of a rectangle."""
+    corners = [np.reshape(v, (4, 2)) * (w, h) for v, h, w in rows if len(v) == 8]
+    if not corners or any(len(v) > 5 and len(v) != 8 for v, _, _ in rows):
+        return 0
+    p = np.stack(corners)
+    if not (np.abs(p) < 1e9).all():
+        return 0
+    one, two = p[:, 1] - p[:, 0], p[:, 2] - p[:, 1]
+    long = np.maximum(np.linalg.norm(one, axis=1), np.linalg.norm(two, axis=1))
+    right = np.abs((one * two).sum(1)) < 0.03 * np.linalg.norm(one, axis=1) * np.linalg.norm(two, axis=1) + 1e-9
+    shut = np.abs(p[:, 0] + p[:, 2] - p[:, 1] - p[:, 3]).max(1) < 0.02 * long + 1
+    aslant = np.minimum(np.abs(one), np.abs(two)).max(1) > 1
+    return int(aslant.sum()) if (right & shut).all() else 0
 
 
 def _poses(rows: Sequence[Sequence[float]]) -> tuple[int, int] | None:

@@ -7,7 +7,8 @@ from typing import Any
 from torch import nn
 
 from ...core.types import StemmaError
-from ...data.editing.open import each_of, is_asked_about, is_edits, weighed
+from ...data.editing.open import is_asked_about, is_edits, weighed
+from ...data.finding import each_of
 from ..running import checkpoint
 from ..running.runs import Run
 from . import GUESTS, TASKS

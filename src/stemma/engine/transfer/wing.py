@@ -9,6 +9,7 @@ from torch import nn
 
 from ...core import paper as papers
 from ...core.types import DataError, StemmaError
+from ...data.finding import each_of
 from ...data.labelled import open_set, open_sets
 from ...data.open import absolute
 from ...data.packing import needed
@@ -144,7 +145,7 @@ def _placed(one: str) -> tuple[str, list[str]]:
 
 def _absolute(where: str) -> tuple[str, list[str]]:
     """`_placed` of several data sets with commas between."""
-    placed = [_placed(one) for one in ([where] if Path(where).exists() else where.split(",")) if one.strip()]
+    placed = [_placed(one) for one in each_of(where) if one.strip()]
     return ",".join(name for name, _ in placed), list(dict.fromkeys(f for _, files in placed for f in files))
 
 
