@@ -300,6 +300,17 @@ def test_cards_read_from_source_equal_the_imported_ones() -> None:
         assert c.parents == tuple((e.paper.name, e.told) for e in p.parents)
 
 
+def test_every_class_of_a_page_has_a_rule_in_its_own_style() -> None:
+    """A class whose rule stands in another page's style lays nothing out."""
+    here = Path(page.__file__).parent
+    for file in sorted(here.glob("*.py")):
+        rules = "".join(x.read_text() for x in (here / "page.css", *(file.with_suffix(e) for e in (".css", ".js")))
+                        if x.is_file())
+        for said in re.findall(r'(?:cls=|class=\\?)"([^"\\{]*)\\?"', file.read_text()):
+            for name in said.split():
+                assert re.search(rf"\.{re.escape(name)}(?![\w-])", rules), (file.name, name)
+
+
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 NO_CHROMIUM = "no browser opened the pages: install Chromium (apt-get install chromium)"
 FLAGS = ("--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",

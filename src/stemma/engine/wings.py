@@ -18,7 +18,7 @@ from typing import Any, Protocol, cast
 
 from ..core import paper as papers
 from ..core.paper import Paper
-from ..core.types import StemmaError, at_least
+from ..core.types import StemmaError, at_least, is_seed
 from .running import checkpoint
 from .running.budget import Budget
 from .running.devices import pick_device, pick_precision
@@ -190,7 +190,10 @@ def train(
     Raises `StemmaError` for one that is not.
     """
     card = papers.get(paper) if isinstance(paper, str) else paper
-    if budget is not None:  # said wrongly it is told before data are opened
+    is_seed(seed)  # what is said wrongly is told before data are opened
+    if not resume:
+        checkpoint.preset_of(card, preset)
+    if budget is not None:
         Budget.parse(budget, options.get("wall"))
     run: Run = call(wing_of(card.task).train, card, card, data, budget, preset, out, seed, sets, resume, **options)
     return run

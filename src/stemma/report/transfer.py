@@ -93,9 +93,11 @@ def render(r: dict[str, Any]) -> str:
 
 
 def _findings(r: dict[str, Any]) -> str:
-    rows = [tag("tr", *(tag("td", text(f[k])) for k in ("finding", "verdict", "says"))) for f in r.get("findings", ())]
+    rows = [tag("tr", *(tag("td", text(f[k]), cls="left") for k in ("finding", "verdict", "says")))
+            for f in r.get("findings", ())]
+    heads = "".join(tag("th", h, cls="left") for h in ("finding", "verdict", "numbers"))
     return remark("Pass, fail, or inconclusive: what cannot be told from what was run.") + table(
-        "".join(tag("th", h, cls="plain") for h in ("finding", "verdict", "numbers")), rows) if rows else ""
+        heads, rows, "plain wrap") if rows else ""
 
 
 def _table(r: dict[str, Any], way: str, colour: dict[str, int]) -> str:

@@ -73,7 +73,7 @@ def train(
     if not 0 <= val_every <= 1:
         raise StemmaError(f"val_every is a fraction of the budget, 0 to 1, not {val_every}")
     at_least(1, batch=batch)
-    at_least(0, seed=seed, workers=workers, patience=patience)
+    at_least(0, workers=workers, patience=patience)
     card = papers.get(paper) if isinstance(paper, str) else paper
     if isinstance(data, str) and data.startswith("env:"):
         raise StemmaError(f"{card.cli_name} learns from pictures with truth; name them with --data (environments are "
