@@ -311,6 +311,12 @@ def test_every_class_of_a_page_has_a_rule_in_its_own_style() -> None:
                 assert re.search(rf"\.{re.escape(name)}(?![\w-])", rules), (file.name, name)
 
 
+def test_a_line_of_one_point_is_seen_in_a_chart_of_curves_alone() -> None:
+    one, two = charts.Line(0, "one", ((1.0, 0.5),)), charts.Line(1, "two", ((1.0, 0.2), (2.0, 0.4)))
+    assert [charts.line_chart([line], "x", "y", "t", markers=False).count("<title>one") for line in (one, two)] == [2, 0]
+    assert charts.line_chart([two], "x", "y", "t", markers=False).count("<title>two") == 1
+
+
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 NO_CHROMIUM = "no browser opened the pages: install Chromium (apt-get install chromium)"
 FLAGS = ("--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",

@@ -24,7 +24,7 @@ def answer(r: dict[str, Any]) -> tuple[str, list[str]]:
     systems, linear = r["systems"], r["ways"]["linear"]
     best = systems[0]
     head = (f"{best['title']} carries over best: {best['summary']['accuracy']['mean']:.3f} in the mean of "
-            f"{len(linear['sets'])} data set(s).")
+            f"{many(len(linear['sets']), 'data set')}.")
     more = []
     if len(systems) > 1:
         gap = best["adjusted"] - systems[1]["adjusted"]

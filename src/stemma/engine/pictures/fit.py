@@ -139,14 +139,10 @@ def train(
                 trainer.bar.line(chosen.says)
             if begun is not None and not again:
                 trainer.bar.line(begun.says)
-            if again:
-                if fabric.is_global_zero:
-                    run.tidy()
-                    run.update(state="running", budget=str(length), wall_limit=length.wall, error=None)
-                if (run.path / "state.safetensors").is_file():
-                    trainer.restore()
-                elif fabric.is_global_zero:
-                    run.rewind(0)
+            if again and fabric.is_global_zero:
+                run.take_up(budget=str(length), wall_limit=length.wall)
+            if again and run.saved:
+                trainer.restore()
             trainer.fit()
         return run
 
