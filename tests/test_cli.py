@@ -48,6 +48,18 @@ def test_list_is_a_line_a_paper(columns: int | None) -> None:
     assert all(len(x) <= (columns or 999) for x in lines) and any("…" in x for x in lines) == bool(columns)
 
 
+@pytest.mark.parametrize("words", [("claims", "calibrated-hallucination")])
+def test_a_name_is_whole_on_a_narrow_terminal(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch,
+                                              words: tuple[str, ...]) -> None:
+    from rich.console import Console
+
+    from stemma.cli import reading
+
+    monkeypatch.setattr(reading, "out", Console(width=80))
+    _, out, _ = run(capsys, *words)
+    assert "calibrated-hallucination " in out and "…" not in out
+
+
 def test_tree_hangs_every_paper_once(capsys: pytest.CaptureFixture[str]) -> None:
     _, out, _ = run(capsys, "tree", "--json")
 

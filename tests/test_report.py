@@ -250,6 +250,15 @@ def test_the_answer_names_the_best_only_where_the_seeds_bear_it_out(tmp_path: Pa
     assert words.answer({"systems": []}, "AP") == ("", [])
 
 
+def test_what_is_said_of_all_sections_stands_in_none_of_them(tmp_path: Path) -> None:
+    """A margin of a detector told below maps reads as one of maps."""
+    r = synthetic(tmp_path)
+    boxes = page.render(r, tmp_path).partition("Beside the numbers")
+    assert "its own untrained net" in boxes[2] and "its own untrained net" not in boxes[0]
+    alone = page.render({**r, "systems": r["systems"][:4]}, tmp_path)
+    assert "its own untrained net" in alone.partition("Results</h2>")[0]
+
+
 def test_margins_over_untrained_nets_are_told_good_or_bad(tmp_path: Path) -> None:
     r = synthetic(tmp_path)
     assert words.untrained_line(r).startswith("Every system stands above its own untrained net; the narrowest "

@@ -254,6 +254,7 @@ def claims(
         if as_json:
             return print_json(rows)
         t = table("paper", "claim", "value", "where", "what it takes", numbers=("value",))
+        t.columns[0].no_wrap = True
         for r in rows:
             t.add_row(r["paper"], escape(r["what"]), f"{r['value']:g}", escape(r["source"]), escape(r["takes"]))
         return out.print(t)
