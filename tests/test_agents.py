@@ -933,6 +933,44 @@ def test_compare_trains_agents_alike_and_writes_one_page(capsys: pytest.CaptureF
     assert "steps lived" in capsys.readouterr().out
 
 
+@pytest.mark.parametrize("what, why", [("sgd", "takes one of cma, open-es, pepg, ga, not 'sgd'"), ("cma", "pip install")])
+def test_what_evolution_lacks_is_told_before_a_life_begins(what: str, why: str, tmp_path: Path,
+                                                           monkeypatch: pytest.MonkeyPatch) -> None:
+    """And not when all that comes before the controller was learned."""
+    from stemma.engine.worlds import evolve
+
+    monkeypatch.setattr(evolve.importlib.util, "find_spec", lambda name: None if name == "cma" else object())
+    with pytest.raises(StemmaError, match=why):
+        stemma.train("world-models", "env:drawn-pendulum", "1h", out=tmp_path / "run", progress=False,
+                     sets={"recipe.life.then.2.strategy": what})
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize("dreamt, real, said", [
+    ((1, 10_000), (0, 4_500), "may be believed or not, too few failed"),  # nothing is known of so rare an end
+    ((0, 10_000), (40, 4_000), "are not to be believed"), ((400, 20_000), (80, 8_000), "are not to be believed"),
+    ((500, 50_000), (200, 20_000), "may be believed"), ((10, 1_000), (4, 400), "may be believed or not"),
+])
+def test_a_dream_is_judged_by_as_many_failures_as_were_seen(dreamt: tuple[int, int], real: tuple[int, int],
+                                                            said: str) -> None:
+    from stemma.report import worlds
+
+    run = {"metrics": {"return": 9.0, "interval": 1.0, "random": 1.0, "random_interval": 1.0},
+           "dream": {"dream_rate": dreamt[0] / dreamt[1], "real_rate": real[0] / real[1], "dream_counts": dreamt,
+                     "real_counts": real}}
+    system = {"title": "A", "runs": [run], "summary": {"return": {"mean": 9.0, "spread": None, "values": [9.0]}}}
+    (line,) = worlds.answer({"systems": [system]})[1]
+    assert f"its scores {said}" in line
+
+
+def test_the_interval_of_two_rates_is_that_of_a_binomial() -> None:
+    """10 and 5 events in as many steps: 10 of 15 lies within .3838 and .8818 (Clopper and Pearson)."""
+    from stemma.report.worlds import _ratio
+
+    np.testing.assert_allclose(_ratio(10, 100, 5, 100), (0.3838 / 0.6162, 0.8818 / 0.1182), rtol=2e-3)
+    assert _ratio(0, 10, 3, 10)[0] == 0 and _ratio(3, 10, 0, 10)[1] == np.inf
+
+
 def test_the_study_of_temperatures_writes_its_page_and_continues(dreamer: Run, tmp_path: Path) -> None:
     from stemma.studies import temperature
 

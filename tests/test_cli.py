@@ -48,6 +48,18 @@ def test_list_is_a_line_a_paper(columns: int | None) -> None:
     assert all(len(x) <= (columns or 999) for x in lines) and any("…" in x for x in lines) == bool(columns)
 
 
+@pytest.mark.parametrize("words", [("claims", "calibrated-hallucination")])
+def test_a_name_is_whole_on_a_narrow_terminal(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch,
+                                              words: tuple[str, ...]) -> None:
+    from rich.console import Console
+
+    from stemma.cli import reading
+
+    monkeypatch.setattr(reading, "out", Console(width=80))
+    _, out, _ = run(capsys, *words)
+    assert "calibrated-hallucination " in out and "…" not in out
+
+
 def test_tree_hangs_every_paper_once(capsys: pytest.CaptureFixture[str]) -> None:
     _, out, _ = run(capsys, "tree", "--json")
 
@@ -120,7 +132,8 @@ def test_diff_shows_what_the_child_changed(capsys: pytest.CaptureFixture[str]) -
 
 @pytest.mark.parametrize(("words", "said"), [
     (("show", "fnp"), "did you mean fpn"),
-    (("show", "fpn", "--preset", "tiny"), "no preset 'tiny'"),
+    (("show", "fpn", "--preset", "tiny"), "fpn has no preset 'tiny'; it has: paper, small"),
+    (("diff", "fcn", "fpn", "--preset", "keypoints"), "fcn has no preset 'keypoints'"),
     (("list", "--task", "juggling"), "no paper of task"),
     (("train", "fpn", "--data", "/nowhere/at/all"), "/nowhere/at/all"),
     (("train", "fpn", "--data", "scenes", "--budget", "many"), "budget"),
@@ -138,7 +151,10 @@ def test_diff_shows_what_the_child_changed(capsys: pytest.CaptureFixture[str]) -
     (("train", "fpn", "--env", "drawn-pendulum"), "learns from pictures"),
     (("train", "fpn"), "--data"),
     (("train", "fpn", "--data", "scenes", "--batch", "0"), "batch must be 1 or more"),
-    (("train", "fpn", "--data", "scenes", "--seed", "-1"), "seed must be 0 or more"),
+    (("train", "fpn", "--data", "scenes", "--seed", "-1"), "seed must be from 0 to 2,147,483,647, not -1"),
+    (("train", "planet", "--env", "drawn-pendulum", "--seed", "2147483648"), "seed must be from 0"),
+    (("train", "fpn", "--data", "/nowhere/at/all", "--preset", "big"), "fpn has no preset 'big'; it has: paper, small"),
+    (("train", "fnp"), "did you mean fpn"),
     (("train", "fpn", "--data", "scenes", "--workers", "-1"), "workers must be 0 or more"),
     (("train", "fpn", "--data", "scenes", "--patience", "-1"), "patience must be 0 or more"),
     (("train", "fpn", "--data", "scenes", "--device", "abacus"), "no device 'abacus'"),
@@ -318,6 +334,26 @@ def test_a_warning_is_one_line_without_our_code(capsys: pytest.CaptureFixture[st
                         [warnings.warn("two boxes\nwere dropped", UserWarning, stacklevel=k) for k in (1, 2)])
     code, _, said = run(capsys, "list")
     assert code == 0 and said == "note: two boxes were dropped\n"
+
+
+def test_a_table_wider_than_the_terminal_is_shown_in_parts(capsys: pytest.CaptureFixture[str],
+                                                           monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing is cut off: the columns of numbers stand below one another, each time beside the names."""
+    from rich.console import Console
+
+    from stemma.cli import screen
+
+    monkeypatch.setattr(screen, "out", Console(width=40))
+    numbers = [f"measure {k}" for k in range(7)]
+    t = screen.table("system", "on", *numbers, title="all", numbers=tuple(numbers))
+    for name in ("world-models", "planet [small]"):
+        t.add_row(name.replace("[", r"\["), "tug-of-war", *(f"{k}.000" for k in range(7)))
+    screen.show(t)
+    lines = capsys.readouterr().out.splitlines()
+    assert all(len(x.rstrip()) <= 40 for x in lines) and "…" not in "".join(lines)
+    assert [x.split()[-1] for x in lines if "world-models" in x] == ["0.000", "1.000", "2.000", "3.000", "4.000",
+                                                                    "5.000", "6.000"]
+    assert sum("tug-of-war" in x for x in lines) == 14 and sum("all" in x.split() for x in lines) == 1
 
 
 def test_help_says_what_a_second_is(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:

@@ -377,6 +377,28 @@ def test_what_fails_before_a_training_begins_is_no_running_one(tmp_path: Path) -
     assert Run.open(tmp_path / "run").state == "failed"
 
 
+@pytest.mark.parametrize("state", ["finished", "stopped", "running"])
+def test_a_run_whose_state_is_gone_is_not_begun_anew_over_its_weights(tmp_path: Path, state: str) -> None:
+    """Twice, since a refusal changes nothing; a run that failed before it saved begins anew."""
+    run = short(tmp_path / "run", "2steps", val_every=0)
+    learned = run.last.read_bytes()
+    run.update(state=state)
+    (run.path / "state.safetensors").unlink()
+    for _ in range(2):
+        with pytest.raises(stemma.StemmaError, match="holds weights and no state.safetensors"):
+            short(tmp_path / "run", "3steps", val_every=0, resume=True)
+    assert run.last.read_bytes() == learned
+    run.update(state="failed")
+    assert short(tmp_path / "run", "3steps", val_every=0, resume=True).record["spent"]["steps"] == 3
+
+
+def test_weights_that_are_read_in_the_place_of_others_are_told(tmp_path: Path) -> None:
+    run = short(tmp_path / "run", "1steps")
+    run.best.unlink()
+    with pytest.warns(UserWarning, match="has no best.safetensors: last.safetensors is read"):
+        stemma.load(run)
+
+
 def test_how_the_record_of_a_killed_training_is_corrected(tmp_path: Path) -> None:
     (tmp_path / "jobs").mkdir()
     run = Run.create(tmp_path / "x-s0", {"paper": "fpn", "state": "running"})

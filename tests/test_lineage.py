@@ -44,7 +44,8 @@ def test_the_card_is_filled(name: str) -> None:
     card = cards.get(name)
     assert card.name == name
     assert {"paper", "small"} <= set(card.presets)
-    assert len(card.summary) > 80 and card.claims and card.facts and card.notes
+    assert len(card.summary) > 80, "a summary says what is changed and why"
+    assert card.claims and card.facts and card.notes, "a card has one claim, one fact and one note at least"
     for preset in card.presets:
         card.spec(preset), card.recipe(preset)
     assert all(parent.paper.year <= card.year for parent in card.parents)

@@ -107,6 +107,9 @@ def test_what_is_nothing_or_several_is_said(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="no such file or folder"):
         recognise(tmp_path / "nowhere")
     (tmp_path / "empty").mkdir()
+    with pytest.raises(DataError, match="is an empty folder"):
+        open_dataset(tmp_path / "empty")
+    (tmp_path / "empty" / "notes.md").write_text("none yet")
     with pytest.raises(DataError, match="known format.*Looked for: COCO.*VOC.*YOLO.*panoptic.*maps"):
         open_dataset(tmp_path / "empty")
     make_coco(tmp_path / "both")

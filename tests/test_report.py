@@ -250,6 +250,15 @@ def test_the_answer_names_the_best_only_where_the_seeds_bear_it_out(tmp_path: Pa
     assert words.answer({"systems": []}, "AP") == ("", [])
 
 
+def test_what_is_said_of_all_sections_stands_in_none_of_them(tmp_path: Path) -> None:
+    """A margin of a detector told below maps reads as one of maps."""
+    r = synthetic(tmp_path)
+    boxes = page.render(r, tmp_path).partition("Beside the numbers")
+    assert "its own untrained net" in boxes[2] and "its own untrained net" not in boxes[0]
+    alone = page.render({**r, "systems": r["systems"][:4]}, tmp_path)
+    assert "its own untrained net" in alone.partition("Results</h2>")[0]
+
+
 def test_margins_over_untrained_nets_are_told_good_or_bad(tmp_path: Path) -> None:
     r = synthetic(tmp_path)
     assert words.untrained_line(r).startswith("Every system stands above its own untrained net; the narrowest "
@@ -298,6 +307,23 @@ def test_cards_read_from_source_equal_the_imported_ones() -> None:
         for name in ("title", "authors", "year", "arxiv", "task", "summary", "presets", "line"):
             assert getattr(c, name) == getattr(p, name)
         assert c.parents == tuple((e.paper.name, e.told) for e in p.parents)
+
+
+def test_every_class_of_a_page_has_a_rule_in_its_own_style() -> None:
+    """A class whose rule stands in another page's style lays nothing out."""
+    here = Path(page.__file__).parent
+    for file in sorted(here.glob("*.py")):
+        rules = "".join(x.read_text() for x in (here / "page.css", *(file.with_suffix(e) for e in (".css", ".js")))
+                        if x.is_file())
+        for said in re.findall(r'(?:cls=|class=\\?)"([^"\\{]*)\\?"', file.read_text()):
+            for name in said.split():
+                assert re.search(rf"\.{re.escape(name)}(?![\w-])", rules), (file.name, name)
+
+
+def test_a_line_of_one_point_is_seen_in_a_chart_of_curves_alone() -> None:
+    one, two = charts.Line(0, "one", ((1.0, 0.5),)), charts.Line(1, "two", ((1.0, 0.2), (2.0, 0.4)))
+    assert [charts.line_chart([line], "x", "y", "t", markers=False).count("<title>one") for line in (one, two)] == [2, 0]
+    assert charts.line_chart([two], "x", "y", "t", markers=False).count("<title>two") == 1
 
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")

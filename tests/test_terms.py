@@ -215,7 +215,7 @@ def test_the_record_has_both_clocks_and_every_warning_once(tmp_path: Path) -> No
                              {"text": "b.jpg is broken", "trainings": ["ssd-s0"]}]
     assert clocks.lines(r) + clocks.noted(r) == [
         "The machine was busy: trainings got .19 to .98 of a core, and 19 s of work took up to 100 s by the clock.",
-        "Wall time cut 1 of 2 training(s), which ended on time, and had less work than the others: ssd-s0, seed "
+        "Wall time cut 1 of 2 trainings, which ended on time, and had less work than the others: ssd-s0, seed "
         f"0: {cut}.", "a.jpg is broken (2 trainings)", "b.jpg is broken (ssd-s0)",
     ]
 

@@ -276,7 +276,7 @@ def test_folders_arrays_and_lists_are_read_and_divided(tmp_path: Path) -> None:
     split = open_set(drawn_folder(tmp_path / "split", splits=("train", "valid", "test")))
     assert [len(p) for p in split.parts.values()] == [40, 40, 40] and not split.notes
     (tmp_path / "split" / "valid" / "five").mkdir()
-    assert open_set(tmp_path / "split").notes == ("1 folder(s) hold no picture and are no class there: five of val",)
+    assert open_set(tmp_path / "split").notes == ("1 folder holds no picture and is no class there: five of val",)
     lines = [f"{c}/{i}.png {c}" for c in whole.classes for i in range(10)]
     (tmp_path / "whole" / "train.txt").write_text("\n".join(lines[::2]))
     (tmp_path / "whole" / "test.txt").write_text("\n".join(lines[1::2]))
@@ -382,7 +382,7 @@ def test_pictures_that_lists_name_twice_are_told(tmp_path: Path) -> None:
     (root / "train.txt").write_text("\n".join([*lines[::2], lines[0], f"./{lines[1]}"]))
     (root / "test.txt").write_text("\n".join(lines[1::2]))
     notes = open_set(root).notes
-    assert any("2 line(s) name a picture that a line before names" in n and "train.txt, line 11" in n for n in notes)
+    assert any("2 lines name a picture that a line before names" in n and "train.txt, line 11" in n for n in notes)
     from stemma.data.classes.doctor import examine
 
     faults = [f for f in examine(root).faults if f.kind == "picture listed twice"]
@@ -693,7 +693,7 @@ def test_names_of_networks_are_whole_on_a_line_of_eighty(count: int, monkeypatch
     said = capsys.readouterr().out
     assert all(f"{n} " in said for n in (*names, "source top-1", "flowers-0", "adjusted")) and "…" not in said
     assert all(len(line.rstrip()) <= 80 for line in said.splitlines())
-    assert ("4 more set(s) stand in the report" in said) == (count == 5)
+    assert ("4 more sets stand in the report" in said) == (count == 5)
 
 
 @pytest.mark.whole

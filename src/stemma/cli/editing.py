@@ -8,7 +8,7 @@ import typer
 from rich.markup import escape
 
 from .reading import Json
-from .screen import err, number, out, print_json, table
+from .screen import err, number, out, print_json, show, table
 
 _PANEL = "Of systems that edit pictures"
 _GUIDED: dict[str, Any] = {
@@ -53,12 +53,12 @@ def evaluated(said: dict[str, Any]) -> None:
     measures = [k for k in COLUMNS if k in said]
     for k in measures:
         t.add_row(COLUMNS[k][0], *(number(of.get(k)) for of in whose.values()))
-    out.print(t)
+    show(t)
     if taken := said.get("taken_for"):
         seen = table("asked of one thing, taken for", *taken, "nothing", numbers=(*taken, "nothing"))
         for thing, of in taken.items():
             seen.add_row(thing, *(str(of[k]) for k in (*taken, "")))
-        out.print(seen)
+        show(seen)
     out.print(f"{said['paper'].replace('_', '-')} on {said['edits']} edits of {escape(said['split'])}, "
               f"{said['size']} pixels, {said['steps']} steps, {said['ms']:.0f} ms an edit; beside it the pictures as "
               f"they were, and an untrained net on {said['untrained']['edits']}")
@@ -161,7 +161,7 @@ def compared(results: dict[str, Any]) -> None:
     for k in columns:
         t.add_row(COLUMNS[k][0], *(number(r["metrics"].get(k)) for _, r in runs))
     t.add_row("steps", *(number(r["steps"]) for _, r in runs))
-    out.print(t)
+    show(t)
     for r in results["failed"]:
         err.print(f"[red]failed:[/] {escape(r['title'])} seed {r['seed']}: {escape(str(r.get('error')))}",
                   soft_wrap=True)

@@ -6,7 +6,7 @@ from typing import Any
 
 from rich.markup import escape
 
-from .screen import err, number, out, table
+from .screen import err, number, out, show, table
 
 DATA = "Of language facts, or a domain of sentences such as `tug-of-war`."  # of --data
 
@@ -40,7 +40,7 @@ def compared(results: dict[str, Any]) -> None:
         for r in s["runs"]:
             for w in r["worlds"]:
                 t.add_row(escape(s["title"]), str(r["seed"]), escape(w["short"]), *(number(w[k]) for k in names))
-    out.print(t)
+    show(t)
     for r in results["failed"]:
         err.print(f"[red]failed:[/] {escape(r['title'])} seed {r['seed']}: {escape(str(r.get('error')))}",
                   soft_wrap=True)
@@ -64,7 +64,7 @@ def _rates(said: dict[str, Any]) -> None:
     t.add_row("nats a sentence", number(said["nats"]), "held out")
     if said["token_error"] is not None:
         t.add_row("error of next words", number(said["token_error"]), "expected calibration error, held out")
-    out.print(t)
+    show(t)
     assumed = {True: "regular facts, as the theorem asks", False: "facts that a rule tells: the theorem does not speak "
                "of them", None: "whether its facts are regular is not known"}[said["regular"]]
     if said["regularity"] and not said["regular"]:
@@ -82,14 +82,14 @@ def _rates(said: dict[str, Any]) -> None:
                    numbers=("hallucination", "said at all", "miscalibration"))
     for k in said["knobs"]:
         turned.add_row(k["knob"], *(number(k[x]) for x in ("hallucination", "coverage", "miscalibration")))
-    out.print(turned)
+    show(turned)
 
 
 def _sentences(said: dict[str, Any], where: Path | None) -> None:
     t = table("", "says", "nats", numbers=("nats",))
     for s in said["sentences"]:
         t.add_row("[green]true[/]" if s["true"] else "[red]false[/]", escape(s["says"]), f"{-s['log_probability']:.1f}")
-    out.print(t)
+    show(t)
     out.print(f"{100 * said['hallucination']:.0f} % of these are not true"
               + (f"; {escape(str(where / 'predictions.json'))}" if where else ""), soft_wrap=True)
 
@@ -103,7 +103,7 @@ def _translations(said: dict[str, Any]) -> None:
     for kind, label in (("combinations", "fillings not seen"), ("templates", "forms not seen"), ("seen", "trained on")):
         k = said["kinds"][kind]
         t.add_row(label, str(k["asked"]), *(number(k[n]) for n in names))
-    out.print(t)
+    show(t)
     out.print(f"{escape(said['world'])}: {escape(said['about'])}", soft_wrap=True)
     for w in said["kinds"]["templates"]["wrong"][:3]:
         out.print(f"[dim]{escape(w['says'])}[/]  {escape(str(w['means']))}", soft_wrap=True)

@@ -9,7 +9,7 @@ from rich.markup import escape
 
 from ..core.sentence import many
 from .reading import Json
-from .screen import err, fitting, number, out, print_json, table
+from .screen import err, fitting, number, out, print_json, show, table
 
 OVER = "95 % over pictures"  # heading of the intervals
 
@@ -27,7 +27,7 @@ def evaluated(result: dict[str, Any]) -> None:
         if isinstance(v, (int, float)):
             ends = [" to ".join(map(number, intervals[k]))] if k in intervals else []
             t.add_row(k, number(v), *ends)
-    out.print(t)
+    show(t)
     if "rules" in result:
         out.print(f"[dim]by the rules of {escape(result['rules'])}[/]")
     if explained := result.get("explained"):
@@ -42,7 +42,7 @@ def evaluated(result: dict[str, Any]) -> None:
         for name, row in per_class.items():
             t.add_row(escape(name), *(number(row.get(k)) for k in keys))
         out.print()
-        out.print(t)
+        show(t)
 
 
 def _explained(rules: list[dict[str, Any]]) -> None:
@@ -52,7 +52,7 @@ def _explained(rules: list[dict[str, Any]]) -> None:
         t.add_row(f"[bold]{escape(r['rule'])}[/]" if r["same"] else escape(r["rule"]), f"{r['apart']:.6f}",
                   escape(r["who"]))
     out.print()
-    out.print(t)
+    show(t)
     same = [r["rule"] for r in rules if r["same"]]
     out.print(f"their numbers come out by: {escape('; '.join(same))}" if same else
               "their numbers come out by none of these rules alone: other detections, other truth, or two rules at "
@@ -73,7 +73,7 @@ def predicted(found: list[dict[str, Any]], where: Path | None) -> None:
             counts[name] = counts.get(name, 0) + 1
         t.add_row(escape(f["file_name"]), escape(", ".join(f"{n} {k}" for k, n in counts.items())
                                                  or ("a map" if "semantic" in f else "nothing")))
-    out.print(t)
+    show(t)
     out.print(f"[bold]{escape(str(where))}[/]")
 
 
@@ -102,11 +102,10 @@ def compared(results: dict[str, Any]) -> None:
                          words.score(s["summary"][main].get("untrained"))])
         while len(rows[0]) > 3 and sum(2 + max(len(r[i]) for r in rows) for i in range(len(rows[0]))) > out.width:
             rows = [[*r[:-2], r[-1]] for r in rows]  # the report has them all
-        t = table(*rows[0], numbers=tuple(rows[0]))
-        t.columns[0].justify = "left"
+        t = table(*rows[0], numbers=tuple(rows[0][1:]))
         for r in rows[1:]:
             t.add_row(*map(escape, r))
-        out.print(t)
+        show(t)
     if results["edges"]:
         out.print("\n[bold]What each idea bought[/]")
         titles = {s["id"]: s["title"] for s in results["systems"]}
@@ -118,7 +117,7 @@ def compared(results: dict[str, Any]) -> None:
             also = " *" if e.get("trained") or e.get("besides") else ""
             t.add_row(escape(f"{titles[e['parent']]} → {titles[e['child']]}{via}{also}"), gain, gap,
                       words.edge_verdict(e))
-        out.print(t)
+        show(t)
         if any(e.get("trained") or e.get("besides") for e in results["edges"]):
             hint = "" if "--same-recipe" in results["command"] else "; --same-recipe trains all alike"
             out.print(f"[dim]* and set or trained differently, as the report says{hint}[/]")
@@ -145,7 +144,7 @@ def exported(result: dict[str, Any]) -> None:
     t = table("output", "shape", "largest difference from PyTorch", numbers=("largest difference from PyTorch",))
     for name, shape in result["outputs"].items():
         t.add_row(name, " x ".join(map(str, shape)), f"{result['differences'][name]:.2e}")
-    out.print(t)
+    show(t)
     out.print(f"[bold]{escape(result['path'])}[/]  {result['bytes'] / 1e6:.1f} MB, input 1 x 3 x {result['size'][0]} x "
               f"{result['size'][1]}", soft_wrap=True)
     if result.get("compared") == 0:

@@ -95,13 +95,12 @@ def show(
     as_json: Json = False,
 ) -> None:
     """A paper's card: what it is, what it changes of its parent, its settings, what it claims."""
-    known(paper)
+    preset = known(paper, preset)
     from ..core import paper as cards
     from ..core.part import leaves
     from ..engine import homes
 
     p = cards.get(paper)
-    _known_preset(p, preset)
     spec, recipe = p.spec(preset), p.recipe(preset)
     if size is not None:
         spec, recipe = p.at(spec, recipe, size)
@@ -157,13 +156,6 @@ def _points(lines: Iterable[Text]) -> Padding:
     for line in lines:
         t.add_row("•", line)
     return Padding(t, (0, 0, 0, 2))
-
-
-def _known_preset(p: Paper, preset: str) -> None:
-    if preset not in p.presets:
-        from ..core.samples import StemmaError
-
-        raise StemmaError(f"{p.cli_name} has no preset '{preset}'; there are: {', '.join(p.presets)}")
 
 
 def _card_json(p: Paper, preset: str, settings: dict[str, Any]) -> dict[str, Any]:
@@ -265,6 +257,7 @@ def claims(
         if as_json:
             return print_json(rows)
         t = table("paper", "claim", "value", "where", "what it takes", numbers=("value",))
+        t.columns[0].no_wrap = True
         for r in rows:
             t.add_row(r["paper"], escape(r["what"]), f"{r['value']:g}", escape(r["source"]), escape(r["takes"]))
         return out.print(t)
@@ -318,13 +311,11 @@ def diff(
     as_json: Json = False,
 ) -> None:
     """Every setting in which two papers differ, and the sentences that say so."""
-    known(a, b)
+    preset = known(b, known(a, preset))
     from ..core import paper as cards
     from ..core.part import diff as differences
 
     pa, pb = cards.get(a), cards.get(b)
-    _known_preset(pa, preset)
-    _known_preset(pb, preset)
     d = differences(pa.spec(preset), pb.spec(preset))
     if recipe:
         d |= {f"recipe.{k}": v for k, v in differences(pa.recipe(preset), pb.recipe(preset)).items()}

@@ -61,13 +61,18 @@ def of_wings(name: str) -> Iterator[Any]:
             yield getattr(import_module(f".{wing}", __package__), name, {})
 
 
-def known(*papers: str) -> None:
-    """Raises `StemmaError` for a name that no paper has, before torch is loaded."""
+def known(paper: str, preset: str = "paper") -> str:
+    """A preset's name as the paper's card writes it. Raises `StemmaError` for a name that no paper has, or a preset
+    that this one has not, before torch is loaded."""
     from ..core.nearest import paper_key
-    from ..report.cards import names
+    from ..core.samples import StemmaError
+    from ..report.cards import cards, names
 
-    for paper in papers:
-        paper_key(paper, names())
+    key = paper_key(paper, names())
+    card = next(c for c in cards() if c.name == key)
+    if (name := preset.replace("_", "-")) not in card.presets:
+        raise StemmaError(f"{card.cli_name} has no preset '{preset}'; it has: {', '.join(card.presets)}")
+    return name
 
 
 def is_there(run: str, which: str) -> None:

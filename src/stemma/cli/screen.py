@@ -7,8 +7,10 @@ import sys
 from collections.abc import Iterable
 from typing import Any
 
+from rich.cells import cell_len
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 FIRST = int(os.environ.get("RANK", "0")) == 0  # of the processes that torchrun starts, one speaks for all
 out = Console(highlight=False, emoji=False, quiet=not FIRST)
@@ -45,6 +47,31 @@ def table(*columns: str, title: str | None = None, numbers: tuple[str, ...] = ()
     for c in columns:
         t.add_column(c, justify="right" if c in numbers else "left", no_wrap=c in numbers)
     return t
+
+
+def show(t: Table) -> None:
+    """Print a table, no word or number of it cut off: one that is wider than the terminal in parts below one another,
+    each beside the columns of text that it begins with."""
+    least = []
+    for c in t.columns:
+        texts = [Text.from_markup(str(x)).plain for x in (c.header, *c.cells)]
+        words = texts if c.no_wrap else [w for x in texts for w in x.split()]
+        c.min_width = min(max(map(cell_len, words), default=0), out.width // 2)
+        least.append(2 + c.min_width)
+    begins = next((i for i, c in enumerate(t.columns) if c.no_wrap), len(least))
+    parts: list[list[int]] = [[]]
+    for i in range(begins, len(least)):
+        if parts[-1] and sum(least[:begins]) + sum(least[k] for k in (*parts[-1], i)) - 2 > out.width:
+            parts.append([])
+        parts[-1].append(i)
+    for part in parts:
+        columns = [t.columns[i] for i in (*range(begins), *part)]
+        said = table(*(str(c.header) for c in columns), title=str(t.title) if t.title and part is parts[0] else None)
+        for made, c in zip(said.columns, columns):
+            made.justify, made.no_wrap, made.min_width = c.justify, c.no_wrap, c.min_width
+        for row in zip(*(c.cells for c in columns)):
+            said.add_row(*row)
+        out.print(said)
 
 
 def fitting(names: Iterable[str], beside: Iterable[str]) -> list[str]:

@@ -8,7 +8,7 @@ from typing import Any
 from rich.markup import escape
 
 from ..core.sentence import many
-from .screen import err, fitting, number, out, table
+from .screen import err, fitting, number, out, show, table
 
 DATA = "To carry networks over to: folders of class folders, or `drawn`, with commas between."  # of --data
 
@@ -24,7 +24,7 @@ def evaluated(said: dict[str, Any]) -> None:
         t.add_row(escape(name), v["measure"], number(v["value"]), number(v["chance"]),
                   *(number(trained.get(g)) for g in grids), *([number(tight.get(name))] if tight else []),
                   number(v["pictures"]))
-    out.print(t)
+    show(t)
     source = said.get("source")
     begun = f"; top-1 {number(source['test'])} on {source['name']}, which it learned first" if source else ""
     out.print(f"{escape(said['network'])}: {number(said['accuracy'])} in the mean of {many(len(said['sets']), 'set')}, "
@@ -72,9 +72,9 @@ def compared(results: dict[str, Any]) -> None:
         for i, s in enumerate(results["systems"]):
             t.add_row(escape(s["title"]), number(s["top1"]), *(number(v) for v in said["table"][i][: len(sets)]),
                       number(said["adjusted"][i]), number(said["intervals"][i]))
-        out.print(t)
+        show(t)
         if left := len(said["sets"]) - len(sets):
-            out.print(f"[dim]{left} more set(s) stand in the report[/]")
+            out.print(f"[dim]{many(left, 'more set stands', 'more sets stand')} in the report[/]")
     for f in results["findings"]:
         out.print(f"{escape(f['finding'])}: [bold]{f['verdict']}[/], {escape(f['says'])}", soft_wrap=True)
     for r in results["failed"]:

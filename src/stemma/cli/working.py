@@ -310,8 +310,8 @@ def train(
 ) -> None:
     """Train one paper. Ctrl-C saves; --resume continues exactly where it was."""
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # read when PyTorch is loaded: threads that wait do not work
+    known(paper, "paper" if resume else preset)
     named = place(data, env)
-    known(paper)
     if not resume:  # a run knows how its data are read
         look_first([paper], data, format=format)
         if val is not None and data is not None and not is_split(val, data, format, data_options):
@@ -339,7 +339,7 @@ def train(
     score = (f"best {best['metric']} {number(best['score'])}{on} at step {best['step']}; "
              if best.get("score") is not None else "")
     spent = Spent.of(record)
-    out.print(f"{score}{spent.steps:,} steps in {spent}. [bold]{escape(str(run.path))}[/]", soft_wrap=True)
+    out.print(f"{score}{many(spent.steps, 'step')} in {spent}. [bold]{escape(str(run.path))}[/]", soft_wrap=True)
     what = f"--data {shlex.quote(data)}" if data else f"--env {env}"
     out.print(f"[dim]next: stemma evaluate {shlex.quote(str(run.path))} {what}[/]", soft_wrap=True)
     return None
@@ -352,7 +352,7 @@ def weights(
     as_json: Json = False,
 ) -> None:
     """What a system begins from, where people get such weights, and what there is without them."""
-    known(paper)
+    known(paper, preset)
     from ..core import paper as cards
     from ..engine.wings import weights as asked
 

@@ -6,7 +6,7 @@ from typing import Any
 
 from rich.markup import escape
 
-from .screen import err, number, out, table
+from .screen import err, number, out, show, table
 
 
 def evaluated(said: dict[str, Any]) -> None:
@@ -15,7 +15,7 @@ def evaluated(said: dict[str, Any]) -> None:
     t.add_row("agent", number(said["return"]), number(said["interval"]), number(said["std"]), str(len(said["returns"])))
     t.add_row(f"chance ({said['law']})", number(said["random"]), number(said["random_interval"]),
               number(said["random_std"]), str(len(said["random_returns"])))
-    out.print(t)
+    show(t)
     verdict = "better than chance by more than both intervals" if said["better"] else "not clear of chance"
     out.print(f"{escape(said['env'])}: {verdict}; {said['length']:.0f} decisions an episode, "
               f"{said['decisions_per_second']:.0f} a second")
@@ -75,7 +75,7 @@ def compared(results: dict[str, Any]) -> None:
             t.add_row(escape(s["title"]), str(r["seed"]), *(number(x) for x in (m["return"], m["interval"], m["random"],
                                                                                  r["images"], r["episodes"], r["steps"],
                                                                                  r["seconds"])))
-    out.print(t)
+    show(t)
     for r in results["failed"]:
         err.print(f"[red]failed:[/] {escape(r['title'])} seed {r['seed']}: {escape(str(r.get('error')))}",
                   soft_wrap=True)

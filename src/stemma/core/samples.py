@@ -133,6 +133,12 @@ def at_least(least: int, **numbers: int | None) -> None:
             raise StemmaError(f"{name} must be {least} or more, not {value}")
 
 
+def is_seed(seed: int | None) -> None:
+    """Raises `StemmaError` for a seed that is given and that not every generator of random numbers takes."""
+    if seed is not None and not 0 <= seed < 1 << 31:
+        raise StemmaError(f"seed must be from 0 to {(1 << 31) - 1:,}, not {seed}")
+
+
 class DataError(StemmaError):
     """A fault in data: file, record, field and mend."""
 

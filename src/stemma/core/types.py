@@ -25,6 +25,7 @@ from .samples import Points as Points
 from .samples import Sample as Sample
 from .samples import StemmaError as StemmaError
 from .samples import at_least as at_least
+from .samples import is_seed as is_seed
 
 Losses = dict[str, Tensor]  # name -> scalar; their sum is what is minimised
 T = TypeVar("T", bound="Moves")

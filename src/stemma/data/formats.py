@@ -118,6 +118,9 @@ def recognise(where: str | Path) -> str:
 
 def _unknown(path: Path) -> DataError:
     """What is said of a folder that is no data set: which is, near it, what it holds, or what was looked for."""
+    if path.is_dir() and not any(path.iterdir()):
+        return DataError(str(path), "is an empty folder", "put the pictures and what is known of them into it, or name "
+                         "another", field="format")
     near = sets_near(path)
     if near:
         one = len(near) == 1

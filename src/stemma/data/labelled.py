@@ -38,6 +38,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..core.samples import DataError
+from ..core.sentence import many
 from . import drawn_classes, drawn_concepts
 from .classes.folders import folder_of, lists_at, repeated, row_of
 from .concepts import read_levels, read_split
@@ -354,12 +355,13 @@ def _folder(path: Path) -> Labelled:
     files = {s: [f for f in walk(path / name) if "/" in f] for s, name in folders.items()}
     classes = sorted({f.rpartition("/")[0] for of in files.values() for f in of})
     if len(classes) < 2:
-        raise DataError(str(path), f"has {len(classes)} folder(s) of pictures, and a class is a folder",
+        raise DataError(str(path), f"has {many(len(classes), 'folder')} of pictures, and a class is a folder",
                         "put the pictures of each class into a folder of its own")
     at = {c: i for i, c in enumerate(classes)}
     parts = {s: _files(path / folders[s], of, [at[f.rpartition("/")[0]] for f in of]) for s, of in files.items()}
     bare = [f"{d} of {s}" if len(folders) > 1 else d for s, name in folders.items() for d in _bare(path / name)]
-    notes = [f"{len(bare)} folder(s) hold no picture and are no class there: {', '.join(bare[:3])}"
+    notes = [many(len(bare), "folder holds no picture and is no class there",
+                  "folders hold no picture and are no classes there") + f": {', '.join(bare[:3])}"
              + " ..." * (len(bare) > 3)] if bare else []
     return _finished(path.resolve().name, classes, parts, dict(files), notes)
 
@@ -394,8 +396,9 @@ def _listed(path: Path, lists: dict[str, Path]) -> Labelled:
                                                                                c.isdecimal() else 0, c))
     at = {c: i for i, c in enumerate(classes)}
     parts = {s: _files(path, [f for f, _ in of], [at[c] for _, c in of]) for s, of in rows.items()}
-    again = [f"{len(twice)} line(s) name a picture that a line before names; the first is {Path(twice[0][0]).name}, "
-             f"{twice[0][1]}: {twice[0][2]} stands in {twice[0][3]}"] if (twice := repeated(path)) else []
+    again = [f"{many(len(twice), 'line names', 'lines name')} a picture that a line before names; the first is "
+             f"{Path(twice[0][0]).name}, {twice[0][1]}: {twice[0][2]} stands in {twice[0][3]}"
+             ] if (twice := repeated(path)) else []
     return _finished(path.resolve().name, classes, parts, {s: [f for f, _ in of] for s, of in rows.items()}, again)
 
 

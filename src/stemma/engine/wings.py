@@ -16,7 +16,7 @@ from typing import Any, Protocol, cast
 
 from ..core import paper as papers
 from ..core.paper import Paper
-from ..core.types import StemmaError, at_least
+from ..core.types import StemmaError, at_least, is_seed
 from .homes import head_of, homes, lies_in, name_of
 from .running import checkpoint
 from .running.budget import Budget
@@ -177,7 +177,10 @@ def train(
     Raises `StemmaError` for one that is not.
     """
     card = papers.get(paper) if isinstance(paper, str) else paper
-    if budget is not None:  # said wrongly it is told before data are opened
+    is_seed(seed)  # what is said wrongly is told before data are opened
+    if not resume:
+        checkpoint.preset_of(card, preset)
+    if budget is not None:
         Budget.parse(budget, options.get("wall"))
     check_sets(card, sets)
     run: Run = call(wing_of(card.task).train, card, card, data, budget, preset, out, seed, sets, resume, **options)

@@ -98,7 +98,7 @@ def line_chart(
         dashed = "" if line.faint else _dash(line.system)
         out.append(f'<g class="s{line.system}{" faint" if line.faint else ""}" data-system="{line.system}">'
                    f'<path class="curve" d="{d}"{dashed}><title>{escape(line.name)}</title></path>')
-        if markers and not line.faint:
+        if markers and not line.faint or len(ok) == 1:  # a point makes no curve
             out += [marker(line.system, px(x), py(y), title=f"{line.name}: {y:.3f} at {x:,.4g} {x_label}")
                     for x, y in ok]
         out.append("</g>")

@@ -3,6 +3,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from ..core.sentence import many
 from . import words
 
 BUSY = 0.8  # `engine.running.clock.TRUSTED`, which this room does not load
@@ -16,7 +17,8 @@ def lines(results: dict[str, Any]) -> list[str]:
     cut = [f"{s['title']}, seed {r['seed']}: {r['cut']}" for s, r in runs if r.get("cut")]
     if cut:
         less = ", and had less than the budget" if len(cut) == len(runs) else ", and had less work than the others"
-        out.append(f"Wall time cut {len(cut)} of {len(runs)} training(s), which ended on time{less}: {'; '.join(cut)}.")
+        out.append(f"Wall time cut {len(cut)} of {many(len(runs), 'training')}, which ended on time{less}: "
+                   f"{'; '.join(cut)}.")
     cheap = [(s, r, r["worked"] / r["seconds"]) for s, r in runs if r.get("worked") and r["seconds"]]
     if short := [f"{s['title']}, seed {r['seed']}: {words.score(part, 2)}" for s, r, part in cheap if part < BUSY]:
         out.append("Steps of some trainings took clearly less than they were counted at, for the machine was busy when "

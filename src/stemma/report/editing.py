@@ -106,7 +106,7 @@ def _columns(systems: list[System]) -> list[str]:
 
 def _heads(first: list[str], columns: list[str]) -> str:
     names = [*first, *(COLUMNS[k][0] for k in columns)]
-    return "".join(tag("th", tag("button", n), scope="col") for n in names)
+    return "".join(tag("th", tag("button", n), scope="col", cls="left" * (n == "kind")) for n in names)
 
 
 def _table(systems: list[System], colour: dict[str, int]) -> str:
@@ -128,7 +128,7 @@ def _kinds(systems: list[System], colour: dict[str, int]) -> str:
     for s in systems:
         for kind, measures in s["runs"][0]["by_kind"].items():
             name = tag("th", charts.legend_swatch(colour[s["id"]]), " ", text(s["title"]), scope="row")
-            rows.append(tag("tr", name, tag("td", text(kind)), *_cells(measures, columns)))
+            rows.append(tag("tr", name, tag("td", text(kind), cls="left"), *_cells(measures, columns)))
     return remark("The first seed of each.") + table(_heads(["editor", "kind"], columns), rows, "sortable")
 
 

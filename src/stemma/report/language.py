@@ -58,11 +58,16 @@ def _table(r: dict[str, Any], colour: dict[str, int]) -> str:
             for w in x["worlds"]:
                 rows.append(tag("tr", tag("th", charts.legend_swatch(colour[s["id"]]), " ", text(s["title"]),
                                           scope="row"), tag("td", str(x["seed"])),
-                                tag("td", text(w["short"]), cls="words"),
+                                tag("td", text(w["short"]), cls="left words"),
                                 *(_cell(w[k]) for k in names)))
     heads = ("system", "seed", "on", *names.values())
-    return remark(NOTES[r["subject"]]) + table("".join(tag("th", tag("button", n), scope="col") for n in heads), rows,
-                                               "sortable")
+    return remark(NOTES[r["subject"]]) + table(_heads(heads), rows, "sortable")
+
+
+def _heads(names: tuple[str, ...]) -> str:
+    """Headings that sort, those of words to the left."""
+    return "".join(tag("th", tag("button", n), scope="col", cls="left" * (n in ("on", "sentences", "knob")))
+                   for n in names)
 
 
 def _legend(systems: list[System], colour: dict[str, int]) -> str:
@@ -88,7 +93,8 @@ def _learning(r: dict[str, Any], colour: dict[str, int]) -> str:
 def _made(r: dict[str, Any]) -> str:
     facts = {
         "command": tag("code", text(r["command"])), "data": text(r["data"]),
-        "budget": text(f"{words.length(r)} for each system, seed and world; what counts ends with its one pass"),
+        "budget": text(f"{words.length(r)} for each system, seed and world"
+                       + "; a model that counts has read all after one pass" * (r["subject"] == "facts")),
         **made_on(r),
     }
     return definitions(facts) + fold("Every run", runs_of(r, {"seed": "seed", "folder": "folder",
@@ -185,11 +191,12 @@ def _on_the_way(r: dict[str, Any], colour: dict[str, int], key: str) -> str:
 
 def _knobs(r: dict[str, Any]) -> str:
     heads = ("system", "on", "knob", "hallucination", "said at all", "miscalibration")
-    rows = [tag("tr", tag("th", text(s["title"]), scope="row"), tag("td", text(w["short"])), tag("td", text(k["knob"])),
+    rows = [tag("tr", tag("th", text(s["title"]), scope="row"), tag("td", text(w["short"]), cls="left"),
+                tag("td", text(k["knob"]), cls="left"),
                 *(_cell(k[n]) for n in ("hallucination", "coverage", "miscalibration")))
             for s in r["systems"] for x in s["runs"][:1] for w in x["worlds"] for k in w["knobs"]]
     return remark("The first seed of each. Less hallucination is bought with silence or with miscalibration.") + table(
-        "".join(tag("th", tag("button", n), scope="col") for n in heads), rows, "sortable")
+        _heads(heads), rows, "sortable")
 
 
 # ---------------------------------------------------------------- sentences and their meanings
@@ -210,15 +217,17 @@ def _meanings_answer(r: dict[str, Any]) -> Answer:
 def _meanings_pictures(r: dict[str, Any], colour: dict[str, int]) -> list[tuple[str, str, str, str]]:
     labels = (("combinations", "fillings not seen"), ("templates", "forms not seen"), ("seen", "trained on"))
     heads = ("system", "on", "sentences", "asked", "exact", "can be run", "denotes the right", "once in five")
-    rows = [tag("tr", tag("th", text(s["title"]), scope="row"), tag("td", text(w["short"])), tag("td", label),
+    rows = [tag("tr", tag("th", text(s["title"]), scope="row"), tag("td", text(w["short"]), cls="left"),
+                tag("td", label, cls="left"),
                 tag("td", str(w["kinds"][kind]["asked"])),
                 *(_cell(w["kinds"][kind][n]) for n in ("exact", "executable", "denotation", "once")))
             for s, x, w in _worlds(r) if x is s["runs"][0] for kind, label in labels]
-    wrong = [tag("tr", tag("th", text(s["title"]), scope="row"), tag("td", text(e["says"])),
-                 tag("td", tag("code", text(e["means"]))), tag("td", tag("code", text(e["wanted"]))))
+    wrong = [tag("tr", tag("th", text(s["title"]), scope="row"), tag("td", text(e["says"]), cls="left"),
+                 *(tag("td", tag("code", text(e[k])), cls="left") for k in ("means", "wanted")))
              for s, x, w in _worlds(r) if x is s["runs"][0] for kind, _ in labels for e in w["kinds"][kind]["wrong"]]
-    tables = table("".join(tag("th", tag("button", n), scope="col") for n in heads), rows, "sortable")
-    errors = table("".join(tag("th", n, scope="col") for n in ("system", "says", "was taken to mean", "means")), wrong)
+    tables = table(_heads(heads), rows, "sortable")
+    errors = table("".join(tag("th", n, scope="col", cls="left") for n in
+                           ("system", "says", "was taken to mean", "means")), wrong, "plain wrap")
     return [("kinds", "Sentences", "What was seen and what was not", tables),
             ("wrong", "Wrong", "What was misunderstood", errors if wrong else "")]
 

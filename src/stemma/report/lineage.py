@@ -65,7 +65,7 @@ def render(papers: list[Paper], made: str = "") -> str:
     body = tag(
         "body",
         tag("header", tag("h1", text(title)), tag("p", text(span), cls="meta"), legend(papers)),
-        tag("main", tag("div", *drawings, id="tree"), tag("div", *(card(p, papers) for p in papers), cls="cards")),
+        tag("main", tag("div", *drawings, id="tree"), tag("div", *(card(p, papers) for p in papers))),
         tag("footer", text(made or "Written by stemma from the papers' own files.")),
         tag("script", asset("lineage.js")),
     )
@@ -177,7 +177,7 @@ def card(p: Paper, papers: list[Paper]) -> str:
     count = len(source.splitlines())
     where = "/".join(p.spec.__module__.split("."))
     inside.append(tag("details", tag("summary", text(f"Its code: {where}.py, {count} lines")),
-                      listing(source), cls="code"))
+                      listing(source)))
     return tag("section", *inside, id=p.cli_name, cls="card", data_name=p.name, tabindex=-1)
 
 

@@ -72,11 +72,10 @@ def _meta(r: dict[str, Any]) -> str:
 
 def _answers(r: dict[str, Any], groups: Groups) -> str:
     out = []
-    line = words.untrained_line(r)
-    for i, main in enumerate(groups):
+    line, alone = words.untrained_line(r), len(groups) == 1
+    for main in groups:
         head, more = words.answer(r, main)
-        if line and i == len(groups) - 1:
-            more = [*more, line]
+        more = [*more, line] if line and alone else more
         if head:
             out.append(tag("div", tag("h2", SECTIONS[main]), tag("p", text(head), cls="head"),
                            items(map(text, more)) if more else "", cls="answer"))
@@ -85,7 +84,7 @@ def _answers(r: dict[str, Any], groups: Groups) -> str:
     if failed:
         lines = [text(f"{t}, seed {x.get('seed', '?')}: {x.get('error') or 'did not finish'}") for t, x in failed]
         out.append(tag("div", tag("h2", "Not finished"), items(lines), cls="answer warn", role="note"))
-    return "".join(out) + beside(r)
+    return "".join(out) + beside(r, *([line] if line and not alone else ()))
 
 
 # ---------------------------------------------------------------- tables

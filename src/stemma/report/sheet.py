@@ -32,10 +32,10 @@ def remark(words_: str) -> str:
     return tag("p", re.sub("`([^`]+)`", r"<code>\1</code>", text(words_)), cls="note")
 
 
-def beside(results: dict[str, Any]) -> str:
-    """What is to be known beside the numbers: of the clocks, of wall time, of warnings.
+def beside(results: dict[str, Any], *more: str) -> str:
+    """What is to be known beside the numbers: `more`, and of the clocks, of wall time, of warnings.
     Empty where there is nothing."""
-    lines = clocks.lines(results) + clocks.noted(results)
+    lines = list(more) + clocks.lines(results) + clocks.noted(results)
     return (tag("div", tag("h2", "Beside the numbers"), items(map(text, lines)), cls="answer", role="note") if lines
             else "")
 

@@ -24,7 +24,7 @@ def answer(r: dict[str, Any]) -> tuple[str, list[str]]:
     systems, linear = r["systems"], r["ways"]["linear"]
     best = systems[0]
     head = (f"{best['title']} carries over best: {best['summary']['accuracy']['mean']:.3f} in the mean of "
-            f"{len(linear['sets'])} data set(s).")
+            f"{many(len(linear['sets']), 'data set')}.")
     more = []
     if len(systems) > 1:
         gap = best["adjusted"] - systems[1]["adjusted"]
@@ -93,9 +93,11 @@ def render(r: dict[str, Any]) -> str:
 
 
 def _findings(r: dict[str, Any]) -> str:
-    rows = [tag("tr", *(tag("td", text(f[k])) for k in ("finding", "verdict", "says"))) for f in r.get("findings", ())]
+    rows = [tag("tr", *(tag("td", text(f[k]), cls="left") for k in ("finding", "verdict", "says")))
+            for f in r.get("findings", ())]
+    heads = "".join(tag("th", h, cls="left") for h in ("finding", "verdict", "numbers"))
     return remark("Pass, fail, or inconclusive: what cannot be told from what was run.") + table(
-        "".join(tag("th", h, cls="plain") for h in ("finding", "verdict", "numbers")), rows) if rows else ""
+        heads, rows, "plain wrap") if rows else ""
 
 
 def _table(r: dict[str, Any], way: str, colour: dict[str, int]) -> str:

@@ -3,6 +3,7 @@ films of what is foreseen."""
 from __future__ import annotations
 
 import base64
+import math
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from .sheet import PALETTE, answered, definitions, fold, made_on, page, remark, 
 from .tags import table, tag, text
 
 System = dict[str, Any]
+LIKE = 2 / 3, 3 / 2  # how often a dream may fail for one failure of the world, to be believed
 
 
 def answer(r: dict[str, Any]) -> tuple[str, list[str]]:
@@ -39,15 +41,28 @@ def answer(r: dict[str, Any]) -> tuple[str, list[str]]:
     for s in systems:
         lost = [x for x in s["runs"] if not _clear(x)]
         if lost and s is not best:
-            more.append(f"{s['title']} is not clear of chance in {len(lost)} of {len(s['runs'])} run(s).")
+            more.append(f"{s['title']} is not clear of chance in {len(lost)} of {many(len(s['runs']), 'run')}.")
         for x in s["runs"][:1]:
             # where nothing fails, there is nothing to hold it against
             if (d := x.get("dream")) and (d["dream_rate"] or d["real_rate"]):
-                true = 0.67 < d["dream_rate"] / max(d["real_rate"], 1e-9) < 1.5
+                low, high = _ratio(*d["dream_counts"], *d["real_counts"])
+                verdict = ("may be believed" if LIKE[0] < low and high < LIKE[1] else "are not to be believed"
+                           if low > LIKE[1] or high < LIKE[0] else "may be believed or not, too few failed")
                 rates = f"{d['dream_rate']:.4f} times a step, in the world {d['real_rate']:.4f}"
                 more.append(f"In the dream of {s['title']} lives by chance fail {rates}: its scores "
-                            + ("may be believed." if true else "are not to be believed."))
+                            f"{verdict}.")
     return head, more
+
+
+def _ratio(a: int, of_a: int, b: int, of_b: int) -> tuple[float, float]:
+    """95 % interval of the rate a / of_a over b / of_b, both counts of rare events: given a + b, a is binomial, whose
+    interval is Clopper and Pearson's (Przyborowski and Wilenski 1940)."""
+    from scipy.stats import beta
+
+    low = float(beta.ppf(0.025, a, b + 1)) if a else 0.0
+    high = float(beta.ppf(0.975, a + 1, b)) if b else 1.0
+    odds = lambda p: math.inf if p >= 1 else p / (1 - p) * of_b / of_a
+    return odds(low), odds(high)
 
 
 def _clear(run: dict[str, Any]) -> bool:

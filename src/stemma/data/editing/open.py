@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from ...core.samples import DataError, Info
+from ...core.sentence import many
 from ..finding import each_of
 from ..records import DataWarning
 from . import folders, published
@@ -97,7 +98,7 @@ def open_edits(where: Any, split: str = "train", follow_links: bool = False) -> 
     found = published.open_sound(Path(where), split, follow_links)
     if found.faults:
         masks = sum(f.kind == folders.MASK for f in found.faults)
-        said = [f"{n} fault(s) in the split {split}, whose pairs are {used}"
+        said = [f"{many(n, 'fault')} in the split {split}, whose pairs are {used}"
                 for n, used in ((len(found.faults) - masks, "left out"), (masks, "used without their masks")) if n]
         warnings.warn(f"{where}: {'; '.join(said)}; `stemma doctor` names them", DataWarning, stacklevel=2)
     if not len(found):

@@ -25,6 +25,7 @@ from typing import Any
 import numpy as np
 
 from ...core.samples import Classes, DataError, Info, StemmaError
+from ...core.sentence import many
 
 FORMAT = "facts"
 MOST = 1 << 62  # factoids that a code can tell apart
@@ -334,7 +335,7 @@ def read(folder: Path, seed: int = 0) -> Facts:
                             "weights", f"line {lines[n]}")
         place[tuple(r)] = n
     if len(place) < 2:
-        raise DataError(str(folder / "facts.csv"), f"has {len(place)} fact(s)", "give two or more")
+        raise DataError(str(folder / "facts.csv"), f"has {many(len(place), 'fact')}", "give two or more")
     for n, r in enumerate(documents):
         if tuple(r) not in place:
             raise DataError(str(folder / "documents.csv"), f"tells '{' '.join(r)}', which facts.csv does not say is "

@@ -134,14 +134,10 @@ def train(
                     workers, compile, False, log_every, progress, deterministic)
         with run.guarded():
             teacher = Teacher(run, fabric, model, pairs, held, plan, wishes)
-            if again:
-                if fabric.is_global_zero:
-                    run.tidy()
-                    run.update(state="running", budget=str(length), wall_limit=length.wall, error=None)
-                if (run.path / "state.safetensors").is_file():
-                    teacher.restore()
-                elif fabric.is_global_zero:
-                    run.rewind(0)
+            if again and fabric.is_global_zero:
+                run.take_up(budget=str(length), wall_limit=length.wall)
+            if again and run.saved:
+                teacher.restore()
             teacher.fit()
         return run
 

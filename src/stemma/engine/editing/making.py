@@ -20,7 +20,7 @@ from torch import Tensor, nn
 
 from ...core import outputs
 from ...core.sentence import many
-from ...core.types import StemmaError, at_least
+from ...core.types import StemmaError, at_least, is_seed
 from ...data.editing import captions
 from ...data.editing.captions import Told
 from ...metrics.edits import directional_similarity, kept_by_filter
@@ -137,6 +137,7 @@ def make(
     first a grammar of the drawn world writes, without the second nothing is filtered, and `keep` are drawn.
     Raises `StemmaError` for what cannot be read, a folder that holds something, and where nothing passes the filter.
     """
+    is_seed(seed)
     at_least(1, count=count, samples=samples, keep=keep, steps=steps)
     place = Path(out)
     if place.exists() and (not place.is_dir() or any(place.iterdir())):

@@ -12,7 +12,7 @@ from PIL import Image, ImageOps
 from torch import nn
 
 from ...core import outputs
-from ...core.types import StemmaError, at_least
+from ...core.types import StemmaError, at_least, is_seed
 from ...data.images import read_image
 from ..running import checkpoint
 from ..running.asked import Asked, find_pictures
@@ -77,7 +77,7 @@ def predict(
     if images is None or isinstance(images, (list, tuple)) and not images:
         raise StemmaError(f"{m.paper.cli_name} edits pictures; name pictures: files, a folder, or a pattern in quotes")
     text, image = scales(m, text_guidance, image_guidance)
-    at_least(0, seed=seed)
+    is_seed(seed)
     at_least(1, size=size)
     asked = find_pictures(images)
     files = _claimed(Path(out), asked, pictures) if out is not None else []

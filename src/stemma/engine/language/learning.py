@@ -274,16 +274,12 @@ def train(
     with wishes.watched():
         run = Run.open(out) if again else Run.create(out, record)
         with run.guarded():
-            if again:
-                run.tidy()
-                run.update(state="running", budget=str(length), wall_limit=length.wall, error=None)
+            goes_on = again and run.take_up(budget=str(length), wall_limit=length.wall)
             learner = Learner(run, model, corpus, length, seed, device, batch=size, val_every=val_every,
                               save_every=Budget.parse(save_every) if save_every else None, show=progress,
                               wishes=wishes)
-            if again and (run.path / "state.safetensors").is_file():
+            if goes_on:
                 learner.restore()
-            elif again:
-                run.rewind(0)
             learner.go()
     return run
 

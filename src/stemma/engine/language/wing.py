@@ -125,7 +125,7 @@ def collect(folder: Path, jobs: list[Job], errors: dict[str, str], about: dict[s
         if (file := Path(job.folder) / "trial.json").is_file():
             by_system.setdefault(job.id.rsplit("-s", 1)[0].replace("@", ":"), []).append(
                 json.loads(file.read_text(encoding="utf-8")) | {"folder": os.path.relpath(job.folder, folder)})
-    systems, one = [], len({t[0]["paper"] for t in by_system.values()}) == 1
+    systems, one = [], len(by_system) > 1 and len({t[0]["paper"] for t in by_system.values()}) == 1
     for ident, trials in by_system.items():
         main, own = trials[0]["main"], trials[0]["preset"]
         values = [statistics.fmean(w[main] for w in t["worlds"]) if all(w[main] is not None for w in t["worlds"])

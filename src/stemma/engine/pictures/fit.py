@@ -73,7 +73,7 @@ def train(
     if not 0 <= val_every <= 1:
         raise StemmaError(f"val_every is a fraction of the budget, 0 to 1, not {val_every}")
     at_least(1, batch=batch)
-    at_least(0, seed=seed, workers=workers, patience=patience)
+    at_least(0, workers=workers, patience=patience)
     card = papers.get(paper) if isinstance(paper, str) else paper
     if isinstance(data, str) and data.startswith("env:"):
         raise StemmaError(f"{card.cli_name} learns from pictures with truth; name them with --data (environments are "
@@ -139,14 +139,10 @@ def train(
                 trainer.bar.line(chosen.says)
             if begun is not None and not again:
                 trainer.bar.line(begun.says)
-            if again:
-                if fabric.is_global_zero:
-                    run.tidy()
-                    run.update(state="running", budget=str(length), wall_limit=length.wall, error=None)
-                if (run.path / "state.safetensors").is_file():
-                    trainer.restore()
-                elif fabric.is_global_zero:
-                    run.rewind(0)
+            if again and fabric.is_global_zero:
+                run.take_up(budget=str(length), wall_limit=length.wall)
+            if again and run.saved:
+                trainer.restore()
             trainer.fit()
         return run
 

@@ -177,6 +177,14 @@ def split_sets(sets: dict[str, Any] | None) -> tuple[dict[str, Any], dict[str, A
             {k[7:]: v for k, v in sets.items() if k.startswith("recipe.")})
 
 
+def preset_of(card: papers.Paper, name: str) -> str:
+    """A preset's name as its card writes it. Raises `StemmaError` where the card has none of that name."""
+    preset = name.replace("_", "-")
+    if preset not in card.presets:
+        raise StemmaError(f"{card.cli_name} has no preset '{name}'; it has: {', '.join(card.presets)}")
+    return preset
+
+
 def plan(paper: str | papers.Paper, preset: str = "paper", sets: dict[str, Any] | None = None,
          info: Info | None = None) -> tuple[papers.Paper, Any, Recipe]:
     """The card, the spec and the recipe of a paper's preset, prepared for the data of `info` and edited by `sets`.
@@ -188,9 +196,7 @@ def plan(paper: str | papers.Paper, preset: str = "paper", sets: dict[str, Any] 
     Raises `StemmaError` for a paper, preset or setting that does not exist.
     """
     card = papers.get(paper) if isinstance(paper, str) else paper
-    preset = preset.replace("_", "-")
-    if preset not in card.presets:
-        raise StemmaError(f"{card.cli_name} has no preset '{preset}'; it has: {', '.join(card.presets)}")
+    preset = preset_of(card, preset)
     spec, recipe = card.spec(preset), card.recipe(preset)
     if card.prepare is not None and info is not None:
         spec = card.prepare(spec, info)

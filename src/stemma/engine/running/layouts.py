@@ -20,6 +20,7 @@ import torch
 from torch import Tensor, nn
 
 from ...core.part import In
+from ...core.sentence import many
 from ...core.types import StemmaError
 from ...parts.backbones.darknet import Darknet19, Darknet53
 from ...parts.necks import ConcatPyramid, Passthrough
@@ -137,8 +138,8 @@ def _vgg(state: State) -> Source:
     convs = [k for k, v in state.items() if k.startswith("features.") and v.ndim == 4]
     name = VGGS.get(len(convs))
     if name is None:
-        raise StemmaError(f"these weights are of a VGG with {len(convs)} convolutions; known are VGG-11, -13, -16 "
-                          "and -19")
+        raise StemmaError(f"these weights are named as a VGG's are, and none of VGG-11, -13, -16 and -19 has their "
+                          f"{many(len(convs), 'convolution')}")
     norm = "features.1.running_mean" in state
     own = {k: v for k, v in state.items() if re.match(r"features\.|classifier\.[03]\.", k)}
     return Source(f"vgg{name}{'-bn' * norm}", "vgg", f"VGG-{name}{' with batch norm' * norm} as torchvision and timm "

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,8 @@ def find(where: str | os.PathLike[str], which: str = "best") -> Path:
         return path
     for name in (which, "last", "best"):
         if (path / f"{name}.safetensors").is_file():
+            if name != which:
+                warnings.warn(f"{path} has no {which}.safetensors: {name}.safetensors is read", stacklevel=2)
             return path / f"{name}.safetensors"
     raise StemmaError(f"no weights in {path}: it has neither best.safetensors nor last.safetensors"
                       + _runs(path))

@@ -67,7 +67,8 @@ class Run:
         try:
             record = json.loads((self.path / "run.json").read_text(encoding="utf-8"))
         except (OSError, ValueError) as error:
-            raise StemmaError(f"cannot read {self.path / 'run.json'}: {error}") from error
+            raise StemmaError(f"cannot read {self.path / 'run.json'}: {error}; bring it back from a copy, or choose "
+                              "another folder") from error
         if not isinstance(record, dict):
             raise StemmaError(f"{self.path / 'run.json'} holds a {type(record).__name__}, and is no record of a run")
         return record
@@ -159,6 +160,26 @@ class Run:
         """Bytes of metrics.jsonl so far: what a saved state knows to have been said."""
         file = self.path / "metrics.jsonl"
         return file.stat().st_size if file.is_file() else 0
+
+    @property
+    def saved(self) -> bool:
+        """Whether there is a state to go on from."""
+        return (self.path / "state.safetensors").is_file()
+
+    def take_up(self, **changes: Any) -> bool:
+        """Set a folder in order whose run is resumed, with other fields of run.json, and say whether there is a state
+        to go on from; without one it begins anew. Raises `StemmaError` where that would write over what was learned."""
+        record, learned = self.record, any((self.path / f"{w}.safetensors").is_file() for w in ("best", "last"))
+        if not self.saved and learned and record["state"] != "failed" and (record.get("spent") or {}).get("steps"):
+            self.update(state="stopped")  # and not failed, which begins anew
+            raise StemmaError(f"{self.path} holds weights and no state.safetensors, without which a run is not "
+                              f"continued; begin from them in another folder (--start {self.path} --out ...), or "
+                              "remove this one")
+        self.tidy()
+        self.update(state="running", error=None, **changes)
+        if not self.saved:
+            self.rewind(0)
+        return self.saved
 
     def rewind(self, said: int) -> None:
         """Forget what was said after the first `said` bytes: a resumed run says it again."""

@@ -612,15 +612,11 @@ def train(
     with wishes.watched():
         run = Run.open(out) if again else Run.create(out, record)
         with run.guarded():
-            if again:
-                run.tidy()
-                run.update(state="running", error=None)
+            goes_on = again and run.take_up()
             course = Course(run, model, found, length, seed, device, show=progress, wishes=wishes,
                             save_every=Budget.parse(save_every) if save_every else None)
-            if again and (run.path / "state.safetensors").is_file():
+            if goes_on:
                 course.restore()
-            elif again:
-                run.rewind(0)
             course.go()
     return run
 

@@ -569,6 +569,9 @@ def train(
         raise StemmaError(f"{m.paper.cli_name} says in its recipe how it is trained, but not how it lives")
     if any(s.do == "evolve" for s in m.recipe.life.then) and m.actor is None:
         raise StemmaError(f"{m.paper.cli_name} plans and has no controller: its life holds nothing to evolve")
+    for s in (*m.recipe.life.first, *m.recipe.life.then):
+        if s.do == "evolve":  # what is wrong with it is told now, and not when all that comes before it was learned
+            strategy(s.strategy, np.zeros(2), s.sigma, s.population, seed)
     length = Budget.parse(m.recipe.length if budget is None else budget, wall)
     endless = [s.name for s in (*m.recipe.life.first, *m.recipe.life.then) if s.do != "collect"
                and not s.amount and s.share]
@@ -596,18 +599,14 @@ def train(
     with wishes.watched():  # from here on the folder says that an agent lives
         run = Run.open(out) if again else Run.create(out, record)
         with run.guarded():
-            if again:
-                run.tidy()
-                run.update(state="running", budget=str(length), wall_limit=length.wall, error=None)
+            goes_on = again and run.take_up(budget=str(length), wall_limit=length.wall)
             agent = Agent(run, model, name, length, seed, device, workers=workers, val_every=val_every,
                           val_episodes=val_episodes, save_every=Budget.parse(save_every) if save_every else None,
                           log_every=log_every, show=progress, compile=compile, wishes=wishes)
             try:
                 agent.replay.tidy()
-                if again and (run.path / "state.safetensors").is_file():
+                if goes_on:
                     agent.restore()
-                elif again:
-                    run.rewind(0)
                 agent.go()
             finally:
                 agent.crew.close()

@@ -13,6 +13,7 @@ import torch
 from torch import nn
 
 from ...core import outputs
+from ...core.sentence import many
 from ...core.types import StemmaError
 from ...data.worlds import envs, messenger
 from ...data.worlds.replay import Replay
@@ -49,8 +50,8 @@ def world_of(model: nn.Module, data: Any = None) -> str:
         raise StemmaError("name a world with --env: this model was not trained in one")
     name = m.info.name if data is None else agents.name_of(data)
     if len(envs.get(name).actions) != m.classes:
-        raise StemmaError(f"an action in '{name}' has {len(envs.get(name).actions)} number(s), and this model was "
-                          f"built for {m.classes}")
+        raise StemmaError(f"an action in '{name}' has {many(len(envs.get(name).actions), 'number')}, and this model "
+                          f"was built for {m.classes}")
     shown, seen = dict(envs.info_of(name).inputs), {s.channel: s.width for s in m.spec.senses}
     if any(shown.get(channel, width) != width for channel, width in seen.items()):
         raise StemmaError(f"'{name}' shows {_widths(shown)}, and this model was built for {_widths(seen)}; name the "
@@ -158,13 +159,14 @@ def episodes_of(folder: Path, model: nn.Module, most: int = 200) -> Replay | Non
 def check_dream(
     model: nn.Module, replay: Replay, name: str, fresh: list[envs.Episode], each: int = 256,
     horizon: int = 1000, seed: int = 0
-) -> dict[str, float]:
+) -> dict[str, Any]:
     """Whether the dream's endings come as often as the world's, before its scores are believed: lives by chance, in
     both, at temperature 1.
 
     The world's are `fresh` (`by_chance`); `replay` gives the dream its beginnings.
-    real_rate, dream_rate: failures a step. recall: share of real last steps whose foreseen chance of failure is above
-    the median of that at other steps, weighed over thresholds (the area under the curve).
+    real_rate, dream_rate: failures a step; real_counts, dream_counts: failures, and steps.
+    recall: share of real last steps whose foreseen chance of failure is above the median of that at other steps,
+    weighed over thresholds (the area under the curve).
     dream_length, real_length: steps lived.
     """
     m: Any = model
@@ -197,9 +199,11 @@ def check_dream(
     for i, episode in enumerate(fresh):
         held.add(i, episode, write=False)
     n, firsts = held.steps, held.count
-    ends = int(held.arrays["terminal"][:n].sum())
+    ends, steps = int(held.arrays["terminal"][:n].sum()), max(n - firsts, 1)
+    dreamt, within = int(lived.ended.sum()), max(int(lived.lengths.sum()), 1)
     out = {
-        "real_rate": ends / max(n - firsts, 1), "dream_rate": float(lived.ended.sum() / lived.lengths.sum()),
+        "real_rate": ends / steps, "dream_rate": dreamt / within,
+        "real_counts": (ends, steps), "dream_counts": (dreamt, within),
         "real_length": (n - firsts) / max(firsts, 1),
         "dream_length": float(lived.lengths.mean()), "dream_ended": float(lived.ended.float().mean()),
     }

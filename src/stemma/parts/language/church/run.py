@@ -14,6 +14,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
+from ....core.sentence import many
 from .chance import Law
 from .reader import ChurchError, Pair, Symbol, parts_of, write
 
@@ -187,7 +188,7 @@ def apply(w: World, f: Any, args: list[Any], at: int) -> Any:
                 raise ChurchError(f"{f.label} takes {k} or more arguments and is given {len(args)}")
             args = [*args[:k], list(args[k:])]
         elif len(args) != len(names):
-            raise ChurchError(f"{f.label} takes {len(names)} argument(s) and is given {len(args)}")
+            raise ChurchError(f"{f.label} takes {many(len(names), 'argument')} and is given {len(args)}")
         w.depth += 1
         if w.depth > w.limits.depth:
             raise ChurchError(f"calls within calls more than {w.limits.depth:,} deep")
@@ -196,8 +197,8 @@ def apply(w: World, f: Any, args: list[Any], at: int) -> Any:
         return value
     if type(f) is Builtin:
         if not f.least <= len(args) <= f.most:
-            wanted = f.least if f.least == f.most else f"{f.least} or more"
-            raise ChurchError(f"{f.name} takes {wanted} argument(s) and is given {len(args)}")
+            wanted = many(f.least, "argument") if f.least == f.most else f"{f.least} or more arguments"
+            raise ChurchError(f"{f.name} takes {wanted} and is given {len(args)}")
         try:
             return f.function(w, at, *args) if f.wide else f.function(*args)
         except (TypeError, ValueError, AttributeError, IndexError, ZeroDivisionError, OverflowError) as error:
