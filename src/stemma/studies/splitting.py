@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 from ..core import interrupts, outputs
 from ..core.paper import get
 from ..core.part import In
-from ..core.sentence import first_sentence
+from ..core.sentence import first_sentence, many
 from ..data import drawn_concepts as drawn
 from ..data.labelled import Part
 from ..engine.running.budget import Budget
