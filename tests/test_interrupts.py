@@ -404,6 +404,15 @@ def test_two_processes_do_not_train_in_one_folder(tmp_path: Path) -> None:
     assert short(run.path, "2steps", val_every=0, resume=True).record["spent"]["steps"] == 2
 
 
+def test_two_processes_do_not_compare_in_one_folder(tmp_path: Path) -> None:
+    from stemma.engine.running.runs import alone
+
+    (tmp_path / "x").mkdir()
+    with alone(tmp_path / "x"), pytest.raises(stemma.StemmaError, match="another process is at work in .*x; let it"):
+        stemma.compare(["fpn"], "scenes:64:8", "1steps", out=tmp_path / "x")
+    assert not (tmp_path / "x" / "jobs").exists()
+
+
 def test_weights_that_are_read_in_the_place_of_others_are_told(tmp_path: Path) -> None:
     run = short(tmp_path / "run", "1steps")
     run.best.unlink()
