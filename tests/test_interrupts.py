@@ -392,6 +392,27 @@ def test_a_run_whose_state_is_gone_is_not_begun_anew_over_its_weights(tmp_path: 
     assert short(tmp_path / "run", "3steps", val_every=0, resume=True).record["spent"]["steps"] == 3
 
 
+def test_two_processes_do_not_train_in_one_folder(tmp_path: Path) -> None:
+    """The second is refused and changes nothing; the lock is gone with whoever held it."""
+    from stemma.engine.running.runs import alone
+
+    run = short(tmp_path / "run", "1steps", val_every=0)
+    before = {f.name: f.read_bytes() for f in run.path.iterdir()}
+    with alone(run.path), pytest.raises(stemma.StemmaError, match="another process is at work in .*run; let it end"):
+        short(run.path, "2steps", val_every=0, resume=True)
+    assert {f.name: f.read_bytes() for f in run.path.iterdir()} == before
+    assert short(run.path, "2steps", val_every=0, resume=True).record["spent"]["steps"] == 2
+
+
+def test_two_processes_do_not_compare_in_one_folder(tmp_path: Path) -> None:
+    from stemma.engine.running.runs import alone
+
+    (tmp_path / "x").mkdir()
+    with alone(tmp_path / "x"), pytest.raises(stemma.StemmaError, match="another process is at work in .*x; let it"):
+        stemma.compare(["fpn"], "scenes:64:8", "1steps", out=tmp_path / "x")
+    assert not (tmp_path / "x" / "jobs").exists()
+
+
 def test_weights_that_are_read_in_the_place_of_others_are_told(tmp_path: Path) -> None:
     run = short(tmp_path / "run", "1steps")
     run.best.unlink()

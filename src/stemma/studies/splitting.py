@@ -148,7 +148,7 @@ def answer(record: dict[str, Any]) -> str:
                 frozenset(words), "It cannot be said for all numbers of pictures that splitting by meaning helps more "
                 "than a split by chance")
     told = ", ".join(f"{g['gain']:+.3f} ({g['low']:+.3f} to {g['high']:+.3f}) at {g['shots']}" for g in fine)
-    return f"{head}: {told} labelled pictures of a class, over {many(len(record['runs']), 'seed')}."
+    return f"{head}: {told} pictures a class, over {many(len(record['runs']), 'seed')}."
 
 
 def page(record: dict[str, Any]) -> str:

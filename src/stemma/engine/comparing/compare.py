@@ -32,7 +32,7 @@ from .. import wings
 from ..running import checkpoint
 from ..running.budget import Budget, Spent
 from ..running.devices import processor
-from ..running.runs import Run
+from ..running.runs import Run, alone
 from . import remarks, terms
 from .job import Job
 from .processes import GRACE, environment, start
@@ -141,38 +141,40 @@ def compare(
                                      _kept(folder), networks))
     at_once, threads, device = _room(jobs, device, precision)
     _claim(folder, plan | {"data": ready.data, "begin": ready.begin})
-    if given and not ready.starts:
-        raise StemmaError("none of these begins from weights of a file; leave --start out")
-    for line in [*([ready.begin["says"]] if ready.begin else []), *_begins(ready.starts)]:
-        if say is not None:
-            say(line)
-    agreed, notes = terms.settle(folder, terms.here(device, threads))
-    at_once = at_once if jobs or agreed.threads == threads else max(1, _cores() // agreed.threads)
-    threads = agreed.threads
-    for note in notes:
-        warnings.warn(note, stacklevel=2)
-    ready.compute()
-    work = [
-        Job(f"{ident.replace(':', '@')}-s{seed}", name, p, seed, ready.place, plan["budget"],
-            str((folder / f"{ident.replace(':', '@')}-s{seed}").resolve()), format,
-            _sets_of(sets, name) | ready.sets.get(ident, {}), device, precision, batch, workers, limit, validations,
-            wall, told, agreed.precision, ready.starts.get(ident, []), home, ready.told)
-        for seed in range(seeds) for ident, (name, p) in systems.items()
-    ]
-    states = _run_all(work, folder, at_once, threads, device, show,
-                      Ray((*ready.files, *(f for v in ready.starts.values() for f in v)), jobs, say) if on == "ray"
-                      else None)
-    errors = {s.job.id: s.error for s in states if s.status == "failed"}
-    done = [j for j in work if (Path(j.folder) / "trial.json").is_file()]
-    if not done:
-        raise StemmaError("not one training finished: " + "; ".join(f"{k}: {v}" for k, v in errors.items()))
-    about = (_about(systems, plan | {"data": ready.data}, seeds, out, command, at_once, threads, device, on)
-             | ready.about)
-    about |= {"latency": _latencies(folder, done, states, device, threads, show) if hasattr(wing, "latency") else {}}
-    record = {"wing": home, **ready.collect(folder, work, errors, about)}
-    record = remarks.of(record, folder, work, about["latency"], agreed, notes) | {"starts": ready.starts}
-    outputs.put_text(folder / "results.json", json.dumps(checkpoint.jsonable(record), indent=1))
-    return Comparison(folder, record)
+    with alone(folder):
+        if given and not ready.starts:
+            raise StemmaError("none of these begins from weights of a file; leave --start out")
+        for line in [*([ready.begin["says"]] if ready.begin else []), *_begins(ready.starts)]:
+            if say is not None:
+                say(line)
+        agreed, notes = terms.settle(folder, terms.here(device, threads))
+        at_once = at_once if jobs or agreed.threads == threads else max(1, _cores() // agreed.threads)
+        threads = agreed.threads
+        for note in notes:
+            warnings.warn(note, stacklevel=2)
+        ready.compute()
+        work = [
+            Job(f"{ident.replace(':', '@')}-s{seed}", name, p, seed, ready.place, plan["budget"],
+                str((folder / f"{ident.replace(':', '@')}-s{seed}").resolve()), format,
+                _sets_of(sets, name) | ready.sets.get(ident, {}), device, precision, batch, workers, limit, validations,
+                wall, told, agreed.precision, ready.starts.get(ident, []), home, ready.told)
+            for seed in range(seeds) for ident, (name, p) in systems.items()
+        ]
+        states = _run_all(work, folder, at_once, threads, device, show,
+                          Ray((*ready.files, *(f for v in ready.starts.values() for f in v)), jobs, say) if on == "ray"
+                          else None)
+        errors = {s.job.id: s.error for s in states if s.status == "failed"}
+        done = [j for j in work if (Path(j.folder) / "trial.json").is_file()]
+        if not done:
+            raise StemmaError("not one training finished: " + "; ".join(f"{k}: {v}" for k, v in errors.items()))
+        about = (_about(systems, plan | {"data": ready.data}, seeds, out, command, at_once, threads, device, on)
+                 | ready.about)
+        about |= {"latency": _latencies(folder, done, states, device, threads, show)
+                  if hasattr(wing, "latency") else {}}
+        record = {"wing": home, **ready.collect(folder, work, errors, about)}
+        record = remarks.of(record, folder, work, about["latency"], agreed, notes) | {"starts": ready.starts}
+        outputs.put_text(folder / "results.json", json.dumps(checkpoint.jsonable(record), indent=1))
+        return Comparison(folder, record)
 
 
 def _run_all(

@@ -16,6 +16,11 @@ from torch import nn
 from ...core.types import StemmaError
 from . import checkpoint
 
+try:
+    from fcntl import LOCK_EX, LOCK_NB, flock
+except ImportError:  # a system that is not Unix
+    flock = None  # type: ignore[assignment]
+
 FORMAT = 1
 BEGUN = re.compile(r"\.run\.\d+\.new\.json")  # a run.json that a kill left half-written: nothing of a run yet
 
@@ -129,7 +134,12 @@ class Run:
     @contextmanager
     def guarded(self) -> Iterator[None]:
         """Within it an error that comes before a training can note it leaves "failed" in run.json, not "running".
-        Before the first step of a system with changed settings it is said to be theirs (`checkpoint.told_of_sets`)."""
+        Before the first step of a system with changed settings it is said to be theirs (`checkpoint.told_of_sets`).
+        Raises `StemmaError` where another process trains in the folder."""
+        with alone(self.path):
+            yield from self._guarded()
+
+    def _guarded(self) -> Iterator[None]:
         try:
             yield
         except Exception as error:
@@ -185,6 +195,27 @@ class Run:
         """Forget what was said after the first `said` bytes: a resumed run says it again."""
         if self.said > said:
             os.truncate(self.path / "metrics.jsonl", said)
+
+
+@contextmanager
+def alone(folder: Path) -> Iterator[None]:
+    """Within it no other process works in `folder`; raises `StemmaError` where one does. The lock is one of the folder
+    itself, which ends with its process, whatever ends that; where a system has no such locks nothing is held. Of the
+    processes that torchrun starts the first holds it for all."""
+    if flock is None or os.environ.get("RANK", "0") != "0":
+        yield
+        return
+    held = os.open(folder, os.O_RDONLY)
+    try:
+        try:
+            flock(held, LOCK_EX | LOCK_NB)
+        except BlockingIOError:
+            raise StemmaError(f"another process is at work in {folder}; let it end, or choose another --out") from None
+        except OSError:  # a file system without locks
+            pass
+        yield
+    finally:
+        os.close(held)
 
 
 def _apart(name: str, was: Any, now: Any) -> Iterator[str]:
