@@ -691,7 +691,7 @@ def test_names_of_networks_are_whole_on_a_line_of_eighty(count: int, monkeypatch
     said = capsys.readouterr().out
     assert all(f"{n} " in said for n in (*names, "source top-1", "flowers-0", "adjusted")) and "…" not in said
     assert all(len(line.rstrip()) <= 80 for line in said.splitlines())
-    assert ("4 more set(s) stand in the report" in said) == (count == 5)
+    assert ("4 more sets in the report" in said) == (count == 5)
 
 
 @pytest.mark.whole

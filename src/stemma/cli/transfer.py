@@ -74,7 +74,7 @@ def compared(results: dict[str, Any]) -> None:
                       number(said["adjusted"][i]), number(said["intervals"][i]))
         out.print(t)
         if left := len(said["sets"]) - len(sets):
-            out.print(f"[dim]{left} more set(s) stand in the report[/]")
+            out.print(f"[dim]{many(left, 'more set')} in the report[/]")
     for f in results["findings"]:
         out.print(f"{escape(f['finding'])}: [bold]{f['verdict']}[/], {escape(f['says'])}", soft_wrap=True)
     for r in results["failed"]:

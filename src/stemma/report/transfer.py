@@ -24,7 +24,7 @@ def answer(r: dict[str, Any]) -> tuple[str, list[str]]:
     systems, linear = r["systems"], r["ways"]["linear"]
     best = systems[0]
     head = (f"{best['title']} carries over best: {best['summary']['accuracy']['mean']:.3f} in the mean of "
-            f"{len(linear['sets'])} data set(s).")
+            f"{many(len(linear['sets']), 'data set')}.")
     more = []
     if len(systems) > 1:
         gap = best["adjusted"] - systems[1]["adjusted"]
@@ -93,7 +93,8 @@ def render(r: dict[str, Any]) -> str:
 
 
 def _findings(r: dict[str, Any]) -> str:
-    rows = [tag("tr", *(tag("td", text(f[k])) for k in ("finding", "verdict", "says"))) for f in r.get("findings", ())]
+    rows = [tag("tr", *(tag("td", text(f[k]), cls="words") for k in ("finding", "verdict", "says")))
+            for f in r.get("findings", ())]
     return remark("Pass, fail, or inconclusive: what cannot be told from what was run.") + table(
         "".join(tag("th", h, cls="plain") for h in ("finding", "verdict", "numbers")), rows) if rows else ""
 
@@ -153,7 +154,7 @@ def scatter(points: list[tuple[int, str, float, float]], x_label: str, y_label: 
 
 
 def _share(logit: float) -> str:
-    return f"{1 / (1 + math.exp(-logit)):.2f}"
+    return f"{1 / (1 + math.exp(-logit)):.3f}"
 
 
 def _scatters(r: dict[str, Any], colour: dict[str, int]) -> str:
