@@ -1551,6 +1551,18 @@ def test_pairs_are_made_filtered_and_read_as_published(tmp_path: Path, capsys: p
 # ---------------------------------------------------------------- studies
 
 
+def test_measures_stand_in_tables_that_fit_a_window() -> None:
+    from stemma.report import editing as page
+
+    every = dict.fromkeys(page.COLUMNS, 0.5)
+    rows = [(["<th>a</th>"], every), (["<th>b</th>"], {"right": 0.25})]
+    tables = page._tables(list(page.COLUMNS), ["editor"], rows).split("<table")[1:]
+    heads = [t.count("<th") - t.count("<thead") - t.count("<th>a") - t.count("<th>b") - 1 for t in tables]
+    assert max(heads) <= page.PER and sum(heads) == len(page.COLUMNS)
+    assert [t.count("<th>b</th>") for t in tables] == [1] + [0] * (len(tables) - 1), "where it has a number"
+    assert "edits made" in tables[0] and "mask IoU" not in tables[0]
+
+
 def test_studies_of_scales_and_steps_write_pages(tmp_path: Path) -> None:
     checkpoint.save(tmp_path / "e.safetensors", editor("instruct_diffusion"))
     found = editors.scales(tmp_path / "e.safetensors", "edits:16:12", tmp_path / "a", (0.5, 1.0), (0.5, 1.0), limit=3)

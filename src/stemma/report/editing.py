@@ -39,6 +39,8 @@ COLUMNS: dict[str, tuple[str, str]] = {
     "mask_ap": ("mask AP", "the same of masks"),
 }
 MAIN = "right"
+EDITED = ("right", "background", "direction", "clip_direction", "clip_picture", "psnr", "ssim")
+PER = 6  # measures of a table: more do not fit a window of 1,200 pixels
 
 
 def answer(r: dict[str, Any]) -> tuple[str, list[str]]:
@@ -109,27 +111,36 @@ def _heads(first: list[str], columns: list[str]) -> str:
     return "".join(tag("th", tag("button", n), scope="col", cls="left" * (n == "kind")) for n in names)
 
 
+def _tables(columns: list[str], first: list[str], rows: list[tuple[list[str], dict[str, Any]]],
+            says: bool = False) -> str:
+    """Rows of (cells, measures) in tables that fit a window: what is said of edits, then what is read out of marks. A
+    row without a number is left out. says: what the measures are stands above each."""
+    edits, marks = [k for k in columns if k in EDITED], [k for k in columns if k not in EDITED]
+    out = ""
+    for part in [p[i : i + PER] for p in (edits, marks) for i in range(0, len(p), PER)]:
+        own = [tag("tr", *cells, *_cells(m, part)) for cells, m in rows if any(m.get(k) is not None for k in part)]
+        said = remark("; ".join(f"{COLUMNS[k][0]}: {COLUMNS[k][1]}" for k in part) + ".") if says else ""
+        out += said + table(_heads(first, part), own, "sortable") if own else ""
+    return out
+
+
 def _table(systems: list[System], colour: dict[str, int]) -> str:
-    columns, rows = _columns(systems), []
+    rows: list[tuple[list[str], dict[str, Any]]] = []
     for s in systems:
         for x in s["runs"]:
             name = tag("th", charts.legend_swatch(colour[s["id"]]), " ", text(s["title"]), scope="row")
-            rows.append(tag("tr", name, tag("td", str(x["seed"])), *_cells(x["metrics"], columns)))
+            rows.append(([name, tag("td", str(x["seed"]))], x["metrics"]))
         for said, key in (("the picture as it was", "copy"), ("untrained", "untrained")):
-            first = s["runs"][0][key]
-            rows.append(tag("tr", tag("th", text(f"{s['title']}: {said}"), scope="row"), tag("td", "–"),
-                            *_cells(first, columns)))
-    note = "; ".join(f"{COLUMNS[k][0]}: {COLUMNS[k][1]}" for k in columns)
-    return remark(note + ".") + table(_heads(["editor", "seed"], columns), rows, "sortable")
+            name = tag("th", text(f"{s['title']}: {said}"), scope="row")
+            rows.append(([name, tag("td", "–")], s["runs"][0][key]))
+    return _tables(_columns(systems), ["editor", "seed"], rows, says=True)
 
 
 def _kinds(systems: list[System], colour: dict[str, int]) -> str:
-    columns, rows = _columns(systems), []
-    for s in systems:
-        for kind, measures in s["runs"][0]["by_kind"].items():
-            name = tag("th", charts.legend_swatch(colour[s["id"]]), " ", text(s["title"]), scope="row")
-            rows.append(tag("tr", name, tag("td", text(kind), cls="left"), *_cells(measures, columns)))
-    return remark("The first seed of each.") + table(_heads(["editor", "kind"], columns), rows, "sortable")
+    rows = [([tag("th", charts.legend_swatch(colour[s["id"]]), " ", text(s["title"]), scope="row"),
+              tag("td", text(kind), cls="left")], measures)
+            for s in systems for kind, measures in s["runs"][0]["by_kind"].items()]
+    return remark("The first seed of each.") + _tables(_columns(systems), ["editor", "kind"], rows)
 
 
 def _learning(systems: list[System], colour: dict[str, int], seconds: str) -> str:

@@ -155,7 +155,7 @@ def scatter(points: list[tuple[int, str, float, float]], x_label: str, y_label: 
 
 
 def _share(logit: float) -> str:
-    return f"{1 / (1 + math.exp(-logit)):.2f}"
+    return f"{1 / (1 + math.exp(-logit)):.3f}"
 
 
 def _scatters(r: dict[str, Any], colour: dict[str, int]) -> str:

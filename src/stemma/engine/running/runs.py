@@ -206,6 +206,7 @@ def alone(folder: Path) -> Iterator[None]:
         yield
         return
     held = os.open(folder, os.O_RDONLY)
+    _HELD.add(held)
     try:
         try:
             flock(held, LOCK_EX | LOCK_NB)
@@ -215,7 +216,22 @@ def alone(folder: Path) -> Iterator[None]:
             pass
         yield
     finally:
+        _HELD.remove(held)
         os.close(held)
+
+
+_HELD: set[int] = set()  # open folders that are locked
+
+
+def _let_go() -> None:
+    """A forked process has its parent's locks, and would keep them when that is killed."""
+    for held in _HELD:
+        os.close(held)
+    _HELD.clear()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_let_go)
 
 
 def _apart(name: str, was: Any, now: Any) -> Iterator[str]:
