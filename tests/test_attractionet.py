@@ -284,3 +284,14 @@ def test_small_learns(preset: str, learned: Learned) -> None:
         sum(model.loss(batch).values()).backward()
         optimizer.step()
     learned("recall of ten at IoU .7", recall(), at_least=0.14, untrained=before)
+
+
+def test_an_interval_can_be_written_for_other_runtimes() -> None:
+    """ONNX has no running maximum."""
+    class Ends(torch.nn.Module):
+        def forward(self, logits: Tensor) -> Tensor:
+            return InOut(1.8, 12).interval(logits)
+
+    z = torch.randn(3, 2, 1, 12)
+    written = torch.onnx.export(Ends(), (z,), dynamo=True, verbose=False)
+    assert written is not None and not any("Scan" in n.op_type for n in written.model_proto.graph.node)

@@ -127,9 +127,12 @@ class InOut:
             begin, end = begin - (total - z[..., 0, :]), end + total
         if self.says != "in-out":
             begin, end = begin + z[..., -2, :], end + z[..., -1, :]
-        best, first = begin.cummax(-1)
+        best = begin
+        for step in (2**k for k in range((self.parts - 1).bit_length())):  # the greatest so far: ONNX has no cummax
+            best = torch.maximum(best, F.pad(best[..., :-step], (step, 0), value=-torch.inf))
         last = (best + end).argmax(-1, keepdim=True)
-        return torch.cat([first.gather(-1, last), last], -1)
+        before = torch.arange(begin.shape[-1], device=begin.device) <= last
+        return torch.cat([torch.where(before, begin, -torch.inf).argmax(-1, keepdim=True), last], -1)
 
     def decode(self, search: Float[Tensor, "*R 4"], logits: Float[Tensor, "*R 2 V M"]) -> Float[Tensor, "*R 4"]:
         """The boxes that columns and rows mean."""
