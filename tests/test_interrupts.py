@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import multiprocessing
 import os
 import random
 import shlex
@@ -37,6 +38,7 @@ from stemma.core.types import StemmaError
 from stemma.engine.comparing import compare as comparing
 from stemma.engine.comparing.job import Job
 from stemma.engine.pictures import trainer
+from stemma.engine.running import runs as folders
 from stemma.engine.running.runs import Run
 
 DICE = random.Random(time.time())
@@ -394,23 +396,35 @@ def test_a_run_whose_state_is_gone_is_not_begun_anew_over_its_weights(tmp_path: 
 
 def test_two_processes_do_not_train_in_one_folder(tmp_path: Path) -> None:
     """The second is refused and changes nothing; the lock is gone with whoever held it."""
-    from stemma.engine.running.runs import alone
-
     run = short(tmp_path / "run", "1steps", val_every=0)
     before = {f.name: f.read_bytes() for f in run.path.iterdir()}
-    with alone(run.path), pytest.raises(stemma.StemmaError, match="another process is at work in .*run; let it end"):
+    with folders.alone(run.path), pytest.raises(stemma.StemmaError, match="another process is at work in .*run; let it end"):
         short(run.path, "2steps", val_every=0, resume=True)
     assert {f.name: f.read_bytes() for f in run.path.iterdir()} == before
     assert short(run.path, "2steps", val_every=0, resume=True).record["spent"]["steps"] == 2
 
 
 def test_two_processes_do_not_compare_in_one_folder(tmp_path: Path) -> None:
-    from stemma.engine.running.runs import alone
-
     (tmp_path / "x").mkdir()
-    with alone(tmp_path / "x"), pytest.raises(stemma.StemmaError, match="another process is at work in .*x; let it"):
+    with folders.alone(tmp_path / "x"), pytest.raises(stemma.StemmaError, match="another process is at work in .*x; let it"):
         stemma.compare(["fpn"], "scenes:64:8", "1steps", out=tmp_path / "x")
     assert not (tmp_path / "x" / "jobs").exists()
+
+
+def test_a_worker_does_not_keep_the_folder_of_a_process_that_is_gone(tmp_path: Path) -> None:
+    """Readers are forked while a folder is locked; whoever is killed leaves them behind for a while."""
+    fork = multiprocessing.get_context("fork")
+    begun = fork.Event()
+    worker = fork.Process(target=lambda: (begun.set(), time.sleep(60)))
+    with folders.alone(tmp_path):
+        worker.start()
+        assert begun.wait(60)
+    try:
+        with folders.alone(tmp_path):
+            assert worker.is_alive()
+    finally:
+        worker.kill()
+        worker.join()
 
 
 def test_weights_that_are_read_in_the_place_of_others_are_told(tmp_path: Path) -> None:
