@@ -270,3 +270,14 @@ def test_without_a_terminal_the_board_speaks_every_ten_seconds(monkeypatch: pyte
         "0 s fpn-s0: training", "10 s fpn-s0: training; 1 waiting",
         "20 s fpn-s0: 20 %, 12 s of work in 24 s, loss 1.250, last .153; 1 waiting", "25 s fpn-s0: measuring .153",
     ]
+
+
+def test_how_far_a_training_without_steps_is(tmp_path: Path) -> None:
+    """A network that is carried over says it of its parts: 3 of 4 searches, and no step."""
+    from stemma.cli import live
+
+    said = {"kind": "trial", "step": 0, "images": 0, "seconds": 47.4, "wall": 129.2, "epoch": 3, "fraction": 0.75}
+    (tmp_path / "metrics.jsonl").write_text(json.dumps(said) + "\n")
+    state = engine.State(Job("cog-s0", "imagenet-cog", "paper", 0, "drawn", "2000steps", str(tmp_path)), "training")
+    engine._look(state)
+    assert live._far(state) == "cog-s0: 75 %, 47 s of work in 129 s"

@@ -22,8 +22,9 @@ LOOK = {"waiting": "dim", "training": "cyan", "measuring": "blue", "done": "gree
 
 def _far(s: State) -> str:
     """How far a training is, and the last numbers that it said."""
-    said = [f"{100 * s.fraction:.0f} %", str(s.spent)] if s.status == "training" and s.spent.steps else [s.status]
-    said += [f"loss {s.loss:.3f}"] if s.loss is not None and s.status == "training" else []
+    learns = s.status == "training"
+    said = [f"{100 * s.fraction:.0f} %", str(s.spent)] if learns and (s.spent.steps or s.fraction) else [s.status]
+    said += [f"loss {s.loss:.3f}"] if learns and s.loss is not None else []
     said += [f"last {s.last}"] if s.last else []
     return f"{s.job.id}: {', '.join(said)}"
 
