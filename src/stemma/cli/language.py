@@ -77,7 +77,7 @@ def _rates(said: dict[str, Any]) -> None:
         shown = sorted({round(i * (len(way) - 1) / 7) for i in range(8)} | {best})
         for i in shown:
             stopped.add_row(f"{way[i]['step']:,}", *(number(way[i][k]) for k in names), "best" if i == best else "")
-        out.print(stopped)
+        show(stopped)
     turned = table("turned after training", "hallucination", "said at all", "miscalibration",
                    numbers=("hallucination", "said at all", "miscalibration"))
     for k in said["knobs"]:
