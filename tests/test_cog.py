@@ -528,4 +528,4 @@ def test_the_study_of_splitting_pairs_its_arms_and_goes_on_where_it_was(tmp_path
     g = record["gains"][0]
     assert g["gain"] == pytest.approx(np.mean([r["real"]["B"]["1"] - r["coarse"]["B"]["1"] for r in record["runs"]]))
     assert g["low"] <= g["gain"] <= g["high"]
-    assert "over 1 seeds" in capsys.readouterr().out and "<svg" in (tmp_path / "splitting.html").read_text()
+    assert "over 1 seed." in capsys.readouterr().out and "<svg" in (tmp_path / "splitting.html").read_text()

@@ -190,6 +190,6 @@ def test_heads_of_windows_begin_with_no_opinion(make: Callable[[In], nn.Module])
     end in no number within ten steps."""
     torch.manual_seed(0)
     head: Any = make(In((256,), (16,), 1, logits=3))
-    logits, more = head.eval()(torch.randn(2, 256, 14, 14).relu())
+    logits, more = head.eval()([torch.randn(2, 256, 14, 14).relu()])
     masks = head.masks(more.flatten(2).mT) if isinstance(head, MaskHead) else more
     assert logits.std() < 1 and masks.std() < 1

@@ -20,6 +20,7 @@ import sys
 import threading
 import time
 import traceback
+import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -430,6 +431,10 @@ def test_a_worker_does_not_keep_the_folder_of_a_process_that_is_gone(tmp_path: P
 def test_weights_that_are_read_in_the_place_of_others_are_told(tmp_path: Path) -> None:
     run = short(tmp_path / "run", "1steps")
     run.best.unlink()
+    with warnings.catch_warnings():  # they are the last ones
+        warnings.simplefilter("error")
+        stemma.load(run)
+    run.update(best=run.record["best"] | {"step": 0})
     with pytest.warns(UserWarning, match="has no best.safetensors: last.safetensors is read"):
         stemma.load(run)
 

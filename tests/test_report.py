@@ -159,7 +159,7 @@ def test_the_page_says_by_which_clock(tmp_path: Path) -> None:
     page.write(results, tmp_path)
     html = (tmp_path / "report.html").read_text()
     assert f"{words.budget(results['budget'])} each" in html and "processor time" not in html
-    assert "Beside the numbers" not in html
+    assert "trainings got" not in html and "latencies are of" not in html
     for s in results["systems"]:
         for r in s["runs"]:
             r |= {"wall": 250.0, "share": 0.24, "clock": "processor", "threads": 1, "cut": None}

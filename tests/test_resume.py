@@ -202,7 +202,7 @@ def test_resuming_where_nothing_was_saved_begins_anew(tmp_path: Path) -> None:
     alone = short(tmp_path / "alone", "2steps")
     again = short(tmp_path / "again", "2steps", resume=True)
     (again.path / "state.safetensors").unlink()
-    again.update(state="running")
+    again.update(state="running", spent=None)  # as before anything is saved
     again.log({"kind": "train", "step": 99, "loss": 0.0})
     with open(again.path / "metrics.jsonl", "a", encoding="utf-8") as f:
         f.write('{"kind": "tra')  # cut off by the kill

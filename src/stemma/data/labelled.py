@@ -93,7 +93,7 @@ def open_sets(text: str | Path) -> list[Labelled]:
     """The data sets that `text` names, with commas between. Raises `DataError` for one that cannot be read, and where
     two have one name."""
     whole = str(text)
-    given = [n for g in each_of(whole) if g.strip() for n in drawn_sets(g)]
+    given = [n for g in each_of(whole) if g.strip(" ,") for n in drawn_sets(g)]
     if not given:
         raise DataError(whole, "names no data set", "write a folder, a file or drawn, several with commas between")
     found = [s for g in given for s in (levelled(g.partition(":")[2]) if g.startswith("levels:") else [open_set(g)])]

@@ -23,11 +23,20 @@ def find(where: str | os.PathLike[str], which: str = "best") -> Path:
         return path
     for name in (which, "last", "best"):
         if (path / f"{name}.safetensors").is_file():
-            if name != which:
+            if name != which and _apart(path):
                 warnings.warn(f"{path} has no {which}.safetensors: {name}.safetensors is read", stacklevel=2)
             return path / f"{name}.safetensors"
     raise StemmaError(f"no weights in {path}: it has neither best.safetensors nor last.safetensors"
                       + _runs(path))
+
+
+def _apart(run: Path) -> bool:
+    """Whether a run's best weights are others than its last, as its run.json says."""
+    try:
+        record = json.loads((run / "run.json").read_bytes())
+        return bool(record["best"]["step"] != record["spent"]["steps"])
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
+        return False
 
 
 def checked(path: Path) -> Path:
