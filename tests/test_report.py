@@ -400,7 +400,7 @@ def cut(path: Path, width: int, folder: Path) -> dict[str, list[str]]:
     return dict(json.loads(html_module.unescape(found)))
 
 
-@pytest.mark.skipif(CHROMIUM is None, reason="no chromium on this machine: the page was not laid out")
+@pytest.mark.skipif(CHROMIUM is None, reason=NO_CHROMIUM)
 def test_no_table_of_results_is_cut_at_1200_pixels(tmp_path: Path) -> None:
     path = page.write(everything(tmp_path / "run"), tmp_path / "run")
     wide = cut(path, 1200, tmp_path)
@@ -422,7 +422,7 @@ def facts_page() -> dict[str, Any]:
             "machine": {"jobs": 1, "threads": 1, "device": "cpu"}, "failed": []}
 
 
-@pytest.mark.skipif(CHROMIUM is None, reason="no chromium on this machine: the page was not laid out")
+@pytest.mark.skipif(CHROMIUM is None, reason=NO_CHROMIUM)
 def test_a_page_of_language_lies_within_its_window(tmp_path: Path) -> None:
     """Its tables and its title; a chart alone takes no more room than one of two."""
     path = tmp_path / "report.html"

@@ -64,15 +64,11 @@ def of_wings(name: str) -> Iterator[Any]:
 def known(paper: str, preset: str = "paper") -> str:
     """A preset's name as the paper's card writes it. Raises `StemmaError` for a name that no paper has, or a preset
     that this one has not, before torch is loaded."""
-    from ..core.nearest import paper_key
-    from ..core.samples import StemmaError
+    from ..core.nearest import paper_key, preset_of
     from ..report.cards import cards, names
 
     key = paper_key(paper, names())
-    card = next(c for c in cards() if c.name == key)
-    if (name := preset.replace("_", "-")) not in card.presets:
-        raise StemmaError(f"{card.cli_name} has no preset '{preset}'; it has: {', '.join(card.presets)}")
-    return name
+    return preset_of(next(c for c in cards() if c.name == key), preset)
 
 
 def is_there(run: str, which: str) -> None:

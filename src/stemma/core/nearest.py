@@ -3,6 +3,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Collection
+from typing import Any
 
 from .samples import StemmaError
 
@@ -28,4 +29,12 @@ def paper_key(name: str, known: Collection[str]) -> str:
     raise NoPaper(name, [n.replace("_", "-") for n in difflib.get_close_matches(key, known, 3, 0.5)])
 
 
-__all__ = ["NoPaper", "paper_key"]
+def preset_of(card: Any, name: str) -> str:
+    """A preset's name as a paper's card writes it. Raises `StemmaError` where the card has none of that name."""
+    preset = name.replace("_", "-")
+    if preset not in card.presets:
+        raise StemmaError(f"{card.cli_name} has no preset '{name}'; it has: {', '.join(card.presets)}")
+    return preset
+
+
+__all__ = ["NoPaper", "paper_key", "preset_of"]

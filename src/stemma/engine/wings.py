@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, Protocol, cast
 
 from ..core import paper as papers
+from ..core.nearest import preset_of
 from ..core.paper import Paper
 from ..core.types import StemmaError, at_least, is_seed
 from .homes import head_of, homes, lies_in, name_of
@@ -179,7 +180,7 @@ def train(
     card = papers.get(paper) if isinstance(paper, str) else paper
     is_seed(seed)  # what is said wrongly is told before data are opened
     if not resume:
-        checkpoint.preset_of(card, preset)
+        preset_of(card, preset)
     if budget is not None:
         Budget.parse(budget, options.get("wall"))
     check_sets(card, sets)

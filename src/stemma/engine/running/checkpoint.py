@@ -22,6 +22,7 @@ from torch import Tensor, nn
 
 from ...core import outputs
 from ...core import paper as papers
+from ...core.nearest import preset_of
 from ...core.part import edit, from_nothing, leaves
 from ...core.recipe import Augment, Life, Phase, ProposalSource, Recipe, Resize, Stage
 from ...core.training import trained_as
@@ -175,14 +176,6 @@ def split_sets(sets: dict[str, Any] | None) -> tuple[dict[str, Any], dict[str, A
     sets = sets or {}
     return ({k: v for k, v in sets.items() if not k.startswith("recipe.")},
             {k[7:]: v for k, v in sets.items() if k.startswith("recipe.")})
-
-
-def preset_of(card: papers.Paper, name: str) -> str:
-    """A preset's name as its card writes it. Raises `StemmaError` where the card has none of that name."""
-    preset = name.replace("_", "-")
-    if preset not in card.presets:
-        raise StemmaError(f"{card.cli_name} has no preset '{name}'; it has: {', '.join(card.presets)}")
-    return preset
 
 
 def plan(paper: str | papers.Paper, preset: str = "paper", sets: dict[str, Any] | None = None,

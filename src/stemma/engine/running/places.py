@@ -32,11 +32,20 @@ def find(where: str | os.PathLike[str], which: str = "best") -> Path:
 
 def _apart(run: Path) -> bool:
     """Whether a run's best weights are others than its last, as its run.json says."""
+    record = _record(run)
     try:
-        record = json.loads((run / "run.json").read_bytes())
         return bool(record["best"]["step"] != record["spent"]["steps"])
-    except (OSError, ValueError, KeyError, TypeError, RecursionError):
+    except (KeyError, TypeError):
         return False
+
+
+def _record(run: Path) -> dict[str, Any]:
+    """run.json of a folder; {} where there is none that can be read."""
+    try:
+        found = json.loads((run / "run.json").read_bytes())
+    except (OSError, ValueError, RecursionError):
+        return {}
+    return found if isinstance(found, dict) else {}
 
 
 def checked(path: Path) -> Path:
@@ -72,12 +81,7 @@ def told(where: str | os.PathLike[str], which: str = "best") -> tuple[str, str]:
 
 def data_of(where: str | os.PathLike[str]) -> dict[str, Any]:
     """What run.json keeps of the data of a run (its folder, or a weights file in it); {} where there is none."""
-    path = Path(where) if Path(where).is_dir() else Path(where).parent
-    try:
-        found = json.loads((path / "run.json").read_bytes())
-    except (OSError, ValueError, RecursionError):
-        return {}
-    kept = found.get("data") if isinstance(found, dict) else None
+    kept = _record(Path(where) if Path(where).is_dir() else Path(where).parent).get("data")
     return kept if isinstance(kept, dict) else {}
 
 

@@ -137,18 +137,15 @@ class Run:
         Before the first step of a system with changed settings it is said to be theirs (`checkpoint.told_of_sets`).
         Raises `StemmaError` where another process trains in the folder."""
         with alone(self.path):
-            yield from self._guarded()
-
-    def _guarded(self) -> Iterator[None]:
-        try:
-            yield
-        except Exception as error:
-            with suppress(StemmaError):  # a full disk must not hide what happened
-                if self.state == "running":
-                    self.update(state="failed", error=f"{type(error).__name__}: {error}")
-            if (told := self._told(error)) is not None:
-                raise told from error
-            raise
+            try:
+                yield
+            except Exception as error:
+                with suppress(StemmaError):  # a full disk must not hide what happened
+                    if self.state == "running":
+                        self.update(state="failed", error=f"{type(error).__name__}: {error}")
+                if (told := self._told(error)) is not None:
+                    raise told from error
+                raise
 
     def _told(self, error: Exception) -> StemmaError | None:
         try:

@@ -378,8 +378,7 @@ class Course:
                 head.weight.copy_(weight), head.bias.copy_(bias)
         of = f"{unit.grid} a class" if unit.grid else "all"
         self.bar.line(f"{self.sets[s].name}, {of}: {found['test']:.3f} at a rate of {best['lr']:.2g}")
-        rest = sorted(set(probe.shots) - set(heads.fewer(probe, y.cpu().numpy())))
-        if rest and not unit.grid:
+        if not unit.grid and (rest := sorted(set(probe.shots) - set(heads.fewer(probe, y.cpu().numpy())))):
             self.bar.line(f"{self.sets[s].name}: no class has more than {rest[0]} pictures to learn from; "
                           f"{', '.join(map(str, rest))} a class are all of them, and not searched for again")
         self._write({"kind": "set", "set": self.sets[s].name, "each": unit.grid, **found})

@@ -13,7 +13,7 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from ...core.modes import evaluating
+from ...core.modes import in_mode
 
 PICTURES, SIDE = 4, 128
 
@@ -40,7 +40,7 @@ def unit(body: nn.Module, channels: int = 3, side: int = SIDE) -> Float[Tensor, 
     `body` is left as it was. A silent level keeps a factor of 1.
     """
     before = {k: v.clone() for k, v in body.named_buffers()}
-    with torch.random.fork_rng(devices=[]), evaluating(body, training=True):
+    with torch.random.fork_rng(devices=[]), in_mode(body, True):
         levels = body(natural(PICTURES, side, channels))
     for k, v in body.named_buffers():
         v.copy_(before[k])
