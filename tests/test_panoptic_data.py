@@ -134,6 +134,17 @@ def test_faults(tmp_path: Path) -> None:
         open_dataset(tmp_path / "p", "all")
 
 
+def test_a_second_annotation_of_a_picture_is_named(tmp_path: Path) -> None:
+    doc = json.loads((make_panoptic(tmp_path / "p") / "panoptic_train.json").read_text())
+    (one,) = doc["annotations"]
+    with pytest.warns(DataWarning, match="is a second one of image 1. it is left out"):
+        data = open_dataset(make_panoptic(tmp_path / "same", annotations=[one, one]), "all")
+    assert len(data) == 1 and len(data.truth(0).boxes) == 2
+    other = one | {"segments_info": one["segments_info"][:1]}
+    with pytest.raises(DataError, match="is a second one of image 1. put all of its segments into one"):
+        open_dataset(make_panoptic(tmp_path / "other", annotations=[one, other]), "all")
+
+
 def test_colours_round_trip(tmp_path: Path) -> None:
     ids = np.random.default_rng(0).integers(0, 1 << 24, (9, 11)).astype(np.int32)
     Image.fromarray(encode(ids)).save(tmp_path / "x.png")

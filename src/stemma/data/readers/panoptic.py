@@ -9,10 +9,10 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -78,43 +78,26 @@ def read(
     if encoding == "2ch":
         root = where if maps is not None else source.parent
         doc, digest = _two_channels(source, root, categories or names, images)
-        said = source
     else:
         doc, digest = load_json(source)
         root = where if where.is_dir() else data_root(where)
-        said = source
-    classes, label_of, _ = read_categories(part_of(doc, "categories", said), said, stuff=True)
-    files, sizes, ids, index = read_images(part_of(doc, "images", said), said, faults)
-    rows = part_of(doc, "annotations", said)
+    said = str(source)
+    classes, label_of, _ = read_categories(part_of(doc, "categories", source), source, stuff=True)
+    files, sizes, ids, index = read_images(part_of(doc, "images", source), source, faults)
+    rows = part_of(doc, "annotations", source)
     if len(classes) >= IGNORE:
-        raise DataError(str(said), f"has {len(classes)} classes; fewer than {IGNORE} fit a semantic map",
+        raise DataError(said, f"has {len(classes)} classes; fewer than {IGNORE} fit a semantic map",
                         "drop the unused ones", field="categories")
 
-    of_image: dict[int, tuple[str, list[Any]]] = {}
-    for k, a in enumerate(rows):
-        name = a.get("file_name") if isinstance(a, dict) else None
-        i = lookup(index, a.get("image_id")) if isinstance(a, dict) else -1
-        if i < 0 or not isinstance(name, str) or not isinstance(a.get("segments_info"), list):
-            faults.append(Fault(str(said), f"annotation {k}", "image_id" if i < 0 else "segments_info",
-                                "has no known image, file name or segments", "it is left out", True, "broken record"))
-            continue
-        name = plain_name(name)
-        try:
-            check_name(name, str(said), f"annotation {k}")
-        except DataError as e:
-            faults.append(Fault.of(e, "path"))
-            continue
-        of_image[i] = (name, a["segments_info"])
-    for i in range(len(files)):
-        if i not in of_image:
-            faults.append(Fault(str(said), f"image {ids[i]}", "", "has no panoptic annotation", "it is left out", True,
-                                "missing map"))
+    of_image = _annotated(rows, index, said, faults)
+    faults += [Fault(said, f"image {ids[i]}", "", "has no panoptic annotation", "it is left out", True,
+                     "missing map") for i in range(len(files)) if i not in of_image]
     order = sorted(of_image)
     if not order:
         for f in faults:
             if not f.safe:
                 raise f.error()
-        raise DataError(str(said), "has no image with a panoptic annotation", "check which file this is",
+        raise DataError(said, "has no image with a panoptic annotation", "check which file this is",
                         field="annotations")
     files, sizes, ids = [files[i] for i in order], sizes[order], ids[order]
     pngs = [of_image[i][0] for i in order]
@@ -139,63 +122,108 @@ def read(
         if not there[n]:
             continue  # named with its picture
         try:
-            bare = folder.size(paths[n], str(said), f"image {ids[n]}") < 0
+            bare = folder.size(paths[n], said, f"image {ids[n]}") < 0
         except DataError as e:
             faults.append(Fault.of(e, "path"))
             there[n] = False
             continue
         if bare:
-            faults.append(Fault(str(said), f"image {ids[n]}", "file_name", f"the map {paths[n]} is not there",
+            faults.append(Fault(said, f"image {ids[n]}", "file_name", f"the map {paths[n]} is not there",
                                 "the image is left out", True, "missing map"))
             there[n] = False
             continue
-        kept: list[tuple[int, int, bool, Any, float]] = []
-        for k, s in enumerate(of_image[i][1]):
-            number = whole(s.get("id"), -1) if isinstance(s, dict) else -1
-            label = lookup(label_of, s.get("category_id")) if isinstance(s, dict) else -1
-            if label < 0 or number <= 0:
-                what = "unknown class" if number > 0 else "broken record"
-                faults.append(Fault(str(said), f"segment {k} of {pngs[n]}", "category_id" if number > 0 else "id",
-                                    "has no known category, or no id above 0", "correct it", False, what))
-                continue
-            (many,) = crowds([s], [k], str(said), faults)
-            kept.append((number, label, many, s.get("bbox"), real(s.get("area"))))
-        mine = segments[str(root / paths[n])] = Segments(
-            np.array([x[0] for x in kept], dtype=np.int64), np.array([x[1] for x in kept], dtype=np.int64),
-            np.array([x[2] for x in kept], dtype=bool)
-        )
-        rects, sizes_of = numbers([x[3] for x in kept], 4), np.array([x[4] for x in kept])
-        rects[:, 2:] += rects[:, :2]
-        if not (np.isfinite(rects).all() and (sizes_of > 0).all()):
-            try:
-                found, pixels = _measured(root / paths[n], mine)
-            except DataError as e:  # one broken map; the others are sound
-                faults.append(Fault.of(e, "unusable map", "the image is left out"))
-                there[n] = False
-                continue
-            rects = np.where(np.isfinite(rects).all(1, keepdims=True), rects, found)
-            sizes_of = np.where(sizes_of > 0, sizes_of, pixels)
-        for k, (_, label, many, _, _) in enumerate(kept):
-            if to_thing[label] >= 0:
-                at.append(n)
-                boxes.append(rects[k])
-                kind.append(int(to_thing[label]))
-                crowd.append(many)
-                area.append(float(sizes_of[k]))
-                record.append(k)
-    kept_images = np.flatnonzero(there)
-    t = table(files, sizes, ids, at, np.array(boxes).reshape(-1, 4), kind, str(said), crowd=crowd, area=area,
+        found = _found(of_image[i][1], pngs[n], label_of, said, faults)
+        mine = segments[str(root / paths[n])] = Segments(found.ids, found.labels, found.crowd)
+        try:
+            rects, areas = _extents(found, root / paths[n], mine)
+        except DataError as e:  # one broken map; the others are sound
+            faults.append(Fault.of(e, "unusable map", "the image is left out"))
+            there[n] = False
+            continue
+        for k in np.flatnonzero(to_thing[mine.labels] >= 0).tolist():
+            at.append(n)
+            boxes.append(rects[k])
+            kind.append(int(to_thing[mine.labels[k]]))
+            crowd.append(bool(mine.crowd[k]))
+            area.append(float(areas[k]))
+            record.append(k)
+    t = table(files, sizes, ids, at, np.array(boxes).reshape(-1, 4), kind, said, crowd=crowd, area=area,
               record=record, word="segment", maps=[(p,) for p in paths])
     if not there.all():
-        t = t.images(kept_images)
+        t = t.images(np.flatnonzero(there))
     objects = classes
     kinds: tuple[str, ...] = ("semantic", "panoptic")  # of stuff alone
     if len(things):
         objects = Classes(tuple(classes.names[k] for k in things), tuple(classes.ids[k] for k in things), (),
                           tuple(classes.parent[k] for k in things))
         kinds = ("boxes", "masks", *kinds)
-    return Draft(root, FORMAT, t, objects, kinds, digest, str(said), faults, semantic=classes, panoptic=classes,
-                 layers=PanopticMaps(segments), follow_links=follow_links, notes=notes, used={str(said)}, numbered=True)
+    return Draft(root, FORMAT, t, objects, kinds, digest, said, faults, semantic=classes, panoptic=classes,
+                 layers=PanopticMaps(segments), follow_links=follow_links, notes=notes, used={said}, numbered=True)
+
+
+def _annotated(rows: Sequence[Any], index: Mapping[Any, int], said: str,
+               faults: list[Fault]) -> dict[int, tuple[str, list[Any]]]:
+    """The map's file name and `segments_info` of each picture that has an annotation, by its place."""
+    out: dict[int, tuple[str, list[Any]]] = {}
+    for k, a in enumerate(rows):
+        name = a.get("file_name") if isinstance(a, dict) else None
+        i = lookup(index, a.get("image_id")) if isinstance(a, dict) else -1
+        if i < 0 or not isinstance(name, str) or not isinstance(a.get("segments_info"), list):
+            faults.append(Fault(said, f"annotation {k}", "image_id" if i < 0 else "segments_info",
+                                "has no known image, file name or segments", "it is left out", True, "broken record"))
+            continue
+        name = plain_name(name)
+        try:
+            check_name(name, said, f"annotation {k}")
+        except DataError as e:
+            faults.append(Fault.of(e, "path"))
+            continue
+        if i in out:
+            same = out[i] == (name, a["segments_info"])
+            faults.append(Fault(said, f"annotation {k}", "image_id", f"is a second one of image {a.get('image_id')}",
+                                "it is left out" if same else "put all of its segments into one of the two", same,
+                                "image listed twice"))
+            continue
+        out[i] = (name, a["segments_info"])
+    return out
+
+
+class Found(NamedTuple):
+    """What `segments_info` says of a map, a column a field: S segments."""
+
+    ids: np.ndarray  # int64 (S,)
+    labels: np.ndarray  # int64 (S,) among all classes
+    crowd: np.ndarray  # bool (S,)
+    boxes: np.ndarray  # float64 (S, 4) x, y, width, height; NaN where it says none
+    areas: np.ndarray  # float64 (S,); NaN where it says none
+
+
+def _found(infos: Sequence[Any], png: str, label_of: Mapping[Any, int], said: str, faults: list[Fault]) -> Found:
+    """The segments of one map that have an id and a known category; the others are faults."""
+    rows: list[tuple[int, int, bool, Any, float]] = []
+    for k, s in enumerate(infos):
+        number = whole(s.get("id"), -1) if isinstance(s, dict) else -1
+        label = lookup(label_of, s.get("category_id")) if isinstance(s, dict) else -1
+        if label < 0 or number <= 0:
+            field, what = ("category_id", "unknown class") if number > 0 else ("id", "broken record")
+            faults.append(Fault(said, f"segment {k} of {png}", field, "has no known category, or no id above 0",
+                                "correct it", False, what))
+            continue
+        (many,) = crowds([s], [k], said, faults)
+        rows.append((number, label, many, s.get("bbox"), real(s.get("area"))))
+    return Found(np.array([r[0] for r in rows], dtype=np.int64), np.array([r[1] for r in rows], dtype=np.int64),
+                 np.array([r[2] for r in rows], dtype=bool), numbers([r[3] for r in rows], 4),
+                 np.array([r[4] for r in rows], dtype=np.float64))
+
+
+def _extents(found: Found, path: Path, segments: Segments) -> tuple[np.ndarray, np.ndarray]:
+    """Boxes float64 (S, 4) x1, y1, x2, y2 and areas (S,) as written; from the map where one of them is not."""
+    rects = np.concatenate([found.boxes[:, :2], found.boxes[:, :2] + found.boxes[:, 2:]], 1)
+    if np.isfinite(rects).all() and (found.areas > 0).all():
+        return rects, found.areas
+    tight, pixels = _measured(path, segments)
+    return (np.where(np.isfinite(rects).all(1, keepdims=True), rects, tight),
+            np.where(found.areas > 0, found.areas, pixels))
 
 
 def _one_root(*folders: Path) -> tuple[Path, list[str]]:
