@@ -447,6 +447,7 @@ def test_every_preset_trains_saves_loads_and_is_measured(tmp_path: Path, preset:
     assert set(said["kinds"]) == {"combinations", "templates", "seen"} and all(k["asked"] == 2 for k in said["kinds"].values())
     for k in said["kinds"].values():
         assert 0 <= k["exact"] <= k["denotation"] <= k["once"] <= 1 and k["exact"] <= k["executable"] <= 1
+        assert k["denotation"] + sum(k["fates"].values()) == pytest.approx(1)
     if preset == "grammar":
         assert said["kinds"]["templates"]["exact"] == 1 == said["exact"]
     if preset == "nearest":
@@ -458,6 +459,35 @@ def test_every_preset_trains_saves_loads_and_is_measured(tmp_path: Path, preset:
         assert said["executable"] == 1 and stub.asked
     found = stemma.predict(run, ["how strong is tom?"], tmp_path / "out")
     assert len(found["turns"]) == 1 and (tmp_path / "out" / "predictions.json").is_file()
+
+
+@pytest.mark.parametrize("found, became", [
+    (None, "silent"), ("(query (strength 'tom)", "unread"), ("(strength 'tom)", "unread"), ("tom is strong", "unread"),
+    ("(query (size 'tom))", "stopped"), ("(query (strength 'tom 'john))", "stopped"), ("(query (+ 1 (quote tom)))", "stopped"),
+    ("(condition (> (strength 'tom) 50))", "kind"), ("(query (strength 'john))", "other"),
+    ("(query (strength 'tom))", "right"), ("(query (+ 0 (strength 'tom)))", "right"),
+])
+def test_what_becomes_of_a_meaning(found: str | None, became: str) -> None:
+    """What cannot be read, cannot be run, asks where it is to tell, or denotes another thing is told apart."""
+    assert subject.fate(DOMAINS["tug-of-war"], found, "(query (strength 'tom))", Limits()) == became
+
+
+def test_of_first_answers_it_is_told_what_became_and_five_are_asked(monkeypatch: pytest.MonkeyPatch) -> None:
+    corpus, warm = subject.open_(TINY), list[float]()
+    answers = ["(query", "(query (size 'tom))", "(define (x) 1)", None]
+
+    def translate(m: Any, domain: Any, sentences: list[str], temperature: float = 0.0, seed: int = 0) -> list[str | None]:
+        warm.append(temperature)
+        return [answers[i % 4] for i in range(len(sentences))]
+
+    monkeypatch.setattr(subject, "translate", translate)
+    spec = SimpleNamespace(inference=Inference())
+    said = subject.measure(SimpleNamespace(spec=spec, net=SimpleNamespace(way="small")), corpus, limit=4)  # type: ignore[arg-type]
+    assert warm == [0.0, *[subject.WARM] * 4] * 3
+    for k in said["kinds"].values():
+        assert k["fates"] == {"silent": 0.25, "unread": 0.25, "kind": 0.25, "stopped": 0.25, "other": 0.0}
+        assert k["executable"] == 0.25 and k["denotation"] == k["once"] == 0.0
+        assert [w["fate"] for w in k["wrong"]] == ["cannot be read", "cannot be run", "another kind", "nothing said"]
 
 
 @pytest.mark.parametrize("preset", ["small", "nearest"])

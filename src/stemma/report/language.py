@@ -9,6 +9,7 @@ from typing import Any
 
 from ..core import outputs
 from ..core.sentence import many
+from ..engine.language.meanings import FATES
 from . import charts, words
 from .sheet import PALETTE, System, answered, definitions, fold, grid, leaf, made_on, page, remark, runs_of
 from .tags import table, tag, text
@@ -216,18 +217,21 @@ def _meanings_answer(r: dict[str, Any]) -> Answer:
 
 def _meanings_pictures(r: dict[str, Any], colour: dict[str, int]) -> list[tuple[str, str, str, str]]:
     labels = (("combinations", "fillings not seen"), ("templates", "forms not seen"), ("seen", "trained on"))
-    heads = ("system", "on", "sentences", "asked", "exact", "can be run", "denotes the right", "once in five")
+    heads = ("system", "on", "sentences", "asked", "exact", "can be run", "denotes the right", "once in five",
+             *FATES.values())
     rows = [tag("tr", tag("th", text(s["title"]), scope="row"), tag("td", text(w["short"]), cls="left"),
                 tag("td", label, cls="left"),
                 tag("td", str(w["kinds"][kind]["asked"])),
-                *(_cell(w["kinds"][kind][n]) for n in ("exact", "executable", "denotation", "once")))
+                *(_cell(w["kinds"][kind][n]) for n in ("exact", "executable", "denotation", "once")),
+                *(_cell(w["kinds"][kind]["fates"][n]) for n in FATES))
             for s, x, w in _worlds(r) if x is s["runs"][0] for kind, label in labels]
     wrong = [tag("tr", tag("th", text(s["title"]), scope="row"), tag("td", text(e["says"]), cls="left"),
-                 *(tag("td", tag("code", text(e[k])), cls="left") for k in ("means", "wanted")))
+                 *(tag("td", tag("code", text(str(e[k] or "–"))), cls="left") for k in ("means", "wanted")),
+                 tag("td", text(e["fate"]), cls="left"))
              for s, x, w in _worlds(r) if x is s["runs"][0] for kind, _ in labels for e in w["kinds"][kind]["wrong"]]
     tables = table(_heads(heads), rows, "sortable")
     errors = table("".join(tag("th", n, scope="col", cls="left") for n in
-                           ("system", "says", "was taken to mean", "means")), wrong, "plain wrap")
+                           ("system", "says", "was taken to mean", "means", "what became of it")), wrong, "plain wrap")
     return [("kinds", "Sentences", "What was seen and what was not", tables),
             ("wrong", "Wrong", "What was misunderstood", errors if wrong else "")]
 
