@@ -69,6 +69,8 @@ def _rates(said: dict[str, Any]) -> None:
                "of them", None: "whether its facts are regular is not known"}[said["regular"]]
     if said["regularity"] and not said["regular"]:
         assumed = f"facts regular but for a factor of {said['regularity']:.2f}, which is in the bound"
+    if not said["even"]:
+        assumed += "; what a sentence says tells how often it is told: the corollary for facts alone"
     out.print(f"{escape(said['world'])}: {escape(said['about'])}; {assumed}", soft_wrap=True)
     names = {"nats": "nats", "hallucination": "hallucination", "miscalibration": "miscalibration", "bound": "bound"}
     if len(way := said.get("curve", ())) > 1:

@@ -120,6 +120,9 @@ def _facts_answer(r: dict[str, Any]) -> Answer:
     if tilted := [w["regularity"] for _, _, w in found if (w.get("regularity") or 1.0) > 1]:
         more.append(f"Facts are regular but for a factor of {max(tilted):.2f}, by which the bound's term of sparsity "
                     "is multiplied.")
+    if not all(w.get("even", True) for _, _, w in found):
+        more.append("Where what a sentence says tells how often it is told, the term of sparsity has the number of "
+                    "documents besides (the corollary for facts alone).")
     if any(w["regular"] is not True and not w.get("regularity") for _, _, w in found):
         more.append("Not all facts here are known to be regular: of those the theorem says nothing.")
     for s in r["systems"]:
