@@ -406,6 +406,37 @@ def test_a_language_model_that_is_not_there_gets_one_line(tmp_path: Path) -> Non
 GGUF = os.environ.get("STEMMA_GGUF", "")
 
 
+def test_vague_words_are_asked_in_two_worlds(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A model that minds the world bounds at 60 and at 6, and what it says moves strength; nothing else is a bound."""
+    from stemma.studies import contexts
+
+    seen = list[str]()
+
+    class Minds:
+        def complete(self, prompt: str, grammar: str, tokens: int, temperature: float, seed: int) -> str:
+            seen.append(prompt)
+            few, weak = "(gaussian 5 2)" in prompt, prompt.rstrip().endswith("weak.")
+            assert few or "(gaussian 50 20)" in prompt
+            assert not re.search(r";; .*(strong|weak)\.\n[(]", prompt), "no example has the words"
+            at = (35 if weak else 60 + seed) * (0.1 if few else 1)
+            return f"(condition ({'<' if weak else '>'} (strength 'tom) {at:g}))"
+
+    monkeypatch.setattr(runtime, "look_at", lambda path: None)
+    monkeypatch.setattr(runtime, "runtime_at", lambda path: Minds())
+    record = contexts.study(tmp_path, "any.gguf", 2, ("strong", "weak"))
+    assert len(seen) == 2 * 2 * 3 and record["changed"] == 1.0 and record["right_way"] == 1.0
+    strong, same_strong, weak, _ = record["rows"]
+    assert (strong["bounds"], strong["right_side"]) == (3, 3) and strong["at"] == pytest.approx(61) == same_strong["at"]
+    z = math.exp(-0.125) / math.sqrt(2 * math.pi) / 0.3085375  # mean of a normal number above half a deviation
+    assert strong["moved"] == pytest.approx(z, abs=0.1) and weak["moved"] < -0.8
+    assert len(contexts.table(record)) == 5 and (tmp_path / "contexts.json").is_file()
+    for means in (None, "(query (strength 'tom))", "(condition (> (strength 'john) 3))", "(condition (> 3 (strength 'tom)))"):
+        assert contexts.bound(means) is None
+    assert contexts.moved(contexts.world(1.0), "(condition (> (size 'tom) 3))") is None
+    names = runtime.grammar_of(contexts.world(1.0), "tom is very strong.")
+    assert 'person ::= "tom"\n' in names, "its words are no names"
+
+
 @pytest.mark.given("STEMMA_GGUF")
 def test_a_real_language_model_answers_within_the_grammar() -> None:
     """With STEMMA_GGUF=FILE a real model is asked; without one the grammar alone is held, by the tests above."""
