@@ -16,7 +16,7 @@ from typer.core import TyperGroup
 from ..core import interrupts
 from ..core.interrupts import Interrupted
 from . import reading, working
-from .screen import err
+from .screen import err, started
 
 
 class Stopped(Exception):
@@ -137,11 +137,8 @@ def _say_how_to_go_on(args: list[str]) -> None:
     if command not in RESUMES:
         err.print("stopped; nothing was left half-written", soft_wrap=True)
         return
-    head = ["stemma"]
-    if (together := int(os.environ.get("LOCAL_WORLD_SIZE", "1"))) > 1:
-        head = ["torchrun", "--nproc-per-node", str(together), "-m", "stemma"]
     more = [w for w in RESUMES[command] if w not in args]
-    err.print(f"stopped; resume with: {escape(shlex.join([*head, *args, *more]))}", soft_wrap=True)
+    err.print(f"stopped; resume with: {escape(shlex.join([*started(), *args, *more]))}", soft_wrap=True)
 
 
 def _usage(error: Any) -> int:
