@@ -3,6 +3,7 @@ from __future__ import annotations
 
 import json
 import re
+import warnings
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ from engine_help import scenes, short
 from stemma import studies
 from stemma.core.types import StemmaError
 from stemma.data.readers.amodal import coco_a
+from stemma.data.records import DataWarning
 from stemma.data.scenes import Scenes
 from stemma.metrics.detection import Picture, Record
 from stemma.studies import annotators, temperature, unseen, whole
@@ -170,6 +172,23 @@ def test_every_study_says_what_it_is_asked_and_takes_a_mistake_with_a_line(
     assert options and all(len(x.split()) > 2 or below[below.index(x) + 1].startswith(" " * 20) for x in options), said
     with pytest.raises(StemmaError, match=f"see `python -m stemma.studies.{name} --help`"):
         module.main(["--nonsense"])
+
+
+def test_a_warning_of_a_study_is_told_once_as_a_note(capsys: pytest.CaptureFixture[str]) -> None:
+    from stemma.core import interrupts
+
+    def warned() -> None:
+        for _ in range(2):
+            warnings.warn("a picture\n is left out", DataWarning, stacklevel=1)
+
+    with pytest.raises(SystemExit):
+        interrupts.command(warned)
+    assert capsys.readouterr().err == "note: a picture is left out\n"
+
+
+def test_a_class_that_is_none_is_said_of_the_option_that_named_it() -> None:
+    with pytest.raises(StemmaError, match="^--without disc,moon: there is no class 'moon' among "):
+        unseen.main(["fpn", "--data", "scenes:64:4", "--without", "disc,moon", "--out", "x"])
 
 
 def test_numbers_that_a_study_cannot_take_are_a_line() -> None:

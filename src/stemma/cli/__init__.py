@@ -5,7 +5,7 @@ import os
 import shlex
 import sys
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from typing import Annotated, Any
 
@@ -15,6 +15,7 @@ from typer.core import TyperGroup
 
 from ..core import interrupts
 from ..core.interrupts import Interrupted
+from ..core.sentence import teller
 from . import reading, working
 from .screen import err, started
 
@@ -104,7 +105,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     try:
         with interrupts.raised(), warnings.catch_warnings():
             if not debug:
-                warnings.showwarning = _teller()
+                warnings.showwarning = teller(
+                    lambda text: err.print(f"[yellow]note:[/] {escape(text)}", soft_wrap=True))
             code = app(args, prog_name="stemma", standalone_mode=False)
     except (Stopped, KeyboardInterrupt) as error:
         wish = error.wish if isinstance(error, Stopped) else interrupts.of(error)
@@ -148,19 +150,6 @@ def _usage(error: Any) -> int:
         path = error.ctx.command_path if getattr(error, "ctx", None) is not None else "stemma"
         err.print(f"[bold red]error:[/] {said[0].lower()}{said[1:].rstrip('.')} (see `{path} --help`)", soft_wrap=True)
     return int(error.exit_code)
-
-
-def _teller() -> Callable[..., None]:
-    """What tells each warning once, as one line, without the place in our code where it was raised."""
-    told: set[str] = set()
-
-    def tell(message: Warning | str, category: type[Warning], filename: str, lineno: int, file: Any = None,
-             line: str | None = None) -> None:
-        if (text := _plain(str(message))) not in told:
-            told.add(text)
-            err.print(f"[yellow]note:[/] {text}", soft_wrap=True)
-
-    return tell
 
 
 def _plain(text: str) -> str:

@@ -83,7 +83,7 @@ def look(data: Dataset) -> Look:
     lie = None if maps is None else share(maps)
     if lie is not None and lie.clear(PLACES, SIDEWAYS[0]):
         return Look(len(data), short, True, f"where things lie tells top from bottom ({lie})", lie, None, tenth)
-    seen = light(data, _spread(len(data), SEEN)) if len(at) > 1 else ()
+    seen = light(data, _spread(len(data), SEEN) if len(at) > 1 else [])
     lit = share(seen) if len(seen) > 1 else None
     if lit is not None and lit.clear(LIGHT, SIDEWAYS[1]):
         return Look(len(data), short, True, f"the light tells top from bottom ({lit})", lie, lit, tenth)

@@ -27,7 +27,7 @@ from torch.nn import functional as F
 
 from ..core import interrupts, outputs
 from ..core.types import StemmaError
-from ..data.editing.loading import At, mask_at
+from ..data.editing.loading import At, mask_at, readable
 from ..data.editing.open import restricted, spread
 from ..engine.editing import measure
 from ..engine.running import checkpoint
@@ -107,7 +107,7 @@ def _one_pass(m: Any, data: str, split: str, limit: int) -> dict[str, Any]:
 
     def read(part: str, count: int) -> tuple[Tensor, list[Any], np.ndarray]:
         at = At(spread(restricted(data, ["mark"], part), count), size)
-        pairs = [at.truth(i) for i in range(len(at))]
+        pairs = list(readable(at, range(len(at))).values())
         before = torch.from_numpy(np.stack([at.sized(p)[0] for p in pairs])).float() / 255
         return before, pairs, np.stack([mask_at(p.mask, (size, size)) for p in pairs if p.mask is not None])
 

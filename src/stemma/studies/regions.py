@@ -225,14 +225,15 @@ def heights(model: nn.Module, data: Dataset, device: str) -> list[dict[str, Any]
 # ---------------------------------------------------------------- the study
 
 
-def groups_of(asked: Sequence[str], names: tuple[str, ...]) -> dict[str, tuple[int, ...]]:
-    """Labels by group, "all" first; a group is "class,class". Raises `StemmaError` for a class that is none."""
+def groups_of(asked: Sequence[str], names: tuple[str, ...], option: str = "--of") -> dict[str, tuple[int, ...]]:
+    """Labels by group, "all" first; a group is "class,class", as `option` names them. Raises `StemmaError` for a class
+    that is none."""
     found = {"all": tuple(range(len(names)))}
     for group in asked:
         mine = group.split(",")
         unknown = [c for c in mine if c not in names]
         if unknown:
-            raise StemmaError(f"--of {group}: there is no class '{unknown[0]}' among {', '.join(names)}")
+            raise StemmaError(f"{option} {group}: there is no class '{unknown[0]}' among {', '.join(names)}")
         found[group] = tuple(names.index(c) for c in mine)
     return found
 

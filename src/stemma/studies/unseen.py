@@ -68,7 +68,7 @@ def study(papers: Sequence[str], data: str | Path, out: str | Path, held: Sequen
     outputs.claim([Path(out) / "unseen.json", Path(out) / "unseen.html"])
     train, val = open_split(data, "train"), open_split(data, "val")
     pictures, where = spread(open_split(data, "test"), limit), pick_device(device)
-    groups = groups_of(held, train.info.classes.names)
+    groups = groups_of(held, train.info.classes.names, "--without")
     every = [labels for name, labels in groups.items() if name != "all"]
     if len(every) < 2 or len(set(sum(every, ()))) < sum(map(len, every)):
         raise StemmaError("--without takes two groups of classes or more, with no class in two of them, so that each "
@@ -119,7 +119,7 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("papers", nargs="+", help="names of papers (`stemma list`)")
     parser.add_argument("--data", required=True)
     parser.add_argument("--without", action="append", required=True, metavar="CLASS,CLASS",
-                        help="classes that are left out of training together; repeatable")
+                        help="classes that are left out of training together; twice or more")
     parser.add_argument("--budget", default="30s")
     parser.add_argument("--limit", type=natural)
     parser.add_argument("--out", default="runs/unseen")

@@ -61,7 +61,7 @@ class Teacher(Training):
                 found = measure.measure(self.val, self.recipe.resize.size, measure.editing(m), device=str(self.device),
                                         reader=m.reader)
             score, kinds = found.get("right"), found.pop("by_kind")
-            self._scored(score, "right", many(len(self.val), "edit"))
+            self._scored(score, "right", many(found["edits"], "edit"))
             self._write({"kind": "val", **found,
                          **{f"{k}_{name}": v for k, of in kinds.items() for name, v in of.items()}})
             self.bar.line(f"step {self.steps}, {many(self.images, 'image')}, {self.spent}: edits made "
