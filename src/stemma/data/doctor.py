@@ -421,7 +421,7 @@ def _remarks(opened: dict[str, Records], report: Report) -> None:
                             f"{'have' if len(odd) > 1 else 'has'} blanks around the name, or no name: a typing error?")
     for name, figures in report.splits.items():
         if figures.empty:
-            report.notes.append(f"{name}: {figures.empty} of {figures.images} pictures have no object; they train as "
+            report.notes.append(f"{name}: {figures.empty} of {figures.images} pictures have no object: all of each is "
                                 "background")
         absent = [c for c, n in figures.classes.items() if n == 0]
         if absent:
