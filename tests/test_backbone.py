@@ -1,6 +1,7 @@
 """timm networks as backbones, by a setting; ImageNet weights that come as a package."""
 from __future__ import annotations
 
+import logging
 import re
 import sys
 from dataclasses import replace
@@ -58,18 +59,26 @@ def test_a_wrong_backbone_is_named(given: str, says: str) -> None:
         stemma.build("fpn", preset="small", classes=3, sets={"backbone": given})
 
 
-def test_weights_that_cannot_be_fetched_are_told_in_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
-    create = timm.create_model
+def test_weights_that_cannot_be_fetched_are_told_in_one_line(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Its client's word of each try is not heard."""
+    create, hub = timm.create_model, logging.getLogger("huggingface_hub.utils._http")
 
     def offline(name: str, **how: object) -> object:
         if how.get("pretrained"):
+            hub.warning("Retrying in 1s [Retry 1/5].")
             raise ConnectionError("the hub cannot be reached. Try again\nlater")
         return create(name, **how)
 
     monkeypatch.setattr(timm, "create_model", offline)
     with pytest.raises(StemmaError,
-                       match=r"no weights of 'resnet18'.*the hub cannot be reached\).*stemma-vision\[weights\]"):
+                       match=r"no weights of 'resnet18'.*the hub cannot be reached\).*stemma-vision\[weights\]"), \
+            pytest.warns(UserWarning, match="looks for the weights of 'resnet18' on this machine, then at its hub"):
         stemma.build("retinanet", preset="small", classes=3, sets={"backbone": "resnet18:imagenet"})
+    assert "Retrying" not in caplog.text
+    hub.warning("heard again")
+    assert "heard again" in caplog.text
 
 
 @pytest.mark.parametrize("name", DEPTHS)

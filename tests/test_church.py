@@ -4,6 +4,7 @@ from __future__ import annotations
 import itertools
 import math
 import random
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -480,6 +481,29 @@ def test_who_is_seen_on_the_way_to_a_kitchen_is_taken_to_like_it() -> None:
 
 
 # ---------------------------------------------------------------- what inference costs
+
+
+def test_texts_are_so_in_their_worlds_and_what_is_inferred_of_them_is_right(tmp_path: Path) -> None:
+    """Of one match the winner is the stronger in .82 (a million worlds of numpy); what is told is what was played."""
+    from stemma.studies import answerers
+
+    found = answerers.texts(64, (1, 3), 0)
+    assert [len(t.told) for t in found] == ([1] * 8 + [3] * 8) * 4
+    rng = np.random.default_rng(0)
+    strength = rng.normal(50, 20, (2, 10**6))
+    one, two = strength * np.where(rng.random((2, 10**6)) < rng.random((2, 10**6)), 0.5, 1.0)
+    wanted = float((strength[0] > strength[1])[one > two].mean())
+    assert wanted == pytest.approx(0.816, abs=0.004)
+    for t in found[:8]:  # of one match, in eight worlds
+        a, b = t.asks.removeprefix("is ").removesuffix("?").split(" stronger than ")
+        assert t.told[0] in (f"{a} beat {b}.", f"{b} beat {a}.")
+        assert answerers.inferred(t) == pytest.approx(wanted if t.told[0].startswith(a) else 1 - wanted, abs=4 * math.sqrt(0.25 / 300))
+    assert answerers.inferred(answerers.Text(("mary beat tom.", "tom was beaten by nobody at all."), "?", True)) is None
+    record = answerers.study(tmp_path, 64, 8, 1)
+    assert [r["matches"] for r in record["rows"]] == list(answerers.ASKED) and (tmp_path / "answerers.json").is_file()
+    for r in record["rows"]:
+        assert r["unanswered"] == 0 and 0 <= r["apart"] <= 1 and 0 <= r["inferred"]["error"] <= 1
+    assert len(answerers.table(record)) == 6
 
 
 def test_each_way_finds_the_same_strength_and_says_what_it_took() -> None:

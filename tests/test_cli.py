@@ -6,7 +6,9 @@ import os
 import re
 import subprocess
 import sys
+from importlib.machinery import ModuleSpec
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 import typer
@@ -15,6 +17,7 @@ import stemma
 from made_data import make_yolo
 from stemma.cli import app, main
 from stemma.cli.reads import look_first
+from stemma.cli.screen import started
 from stemma.core import paper as cards
 from stemma.core.samples import StemmaError
 
@@ -210,6 +213,35 @@ def test_ctrl_c_says_how_to_go_on(capsys: pytest.CaptureFixture[str], monkeypatc
     monkeypatch.setattr(sys, "argv", ["stemma", *words])
     code, _, err = run(capsys, *words)
     assert code == 130 and err.strip() == "stopped; resume with: stemma train fpn --data 'my folder' --out x --resume"
+
+
+def test_what_is_said_to_be_pasted_begins_as_the_program_was_started(monkeypatch: pytest.MonkeyPatch,
+                                                                     tmp_path: Path) -> None:
+    """`stemma` where the shell finds this one, else the script's path, `python -m stemma` or torchrun."""
+    here, there = tmp_path / "venv/bin", tmp_path / "other/bin"
+    for folder in (here, there):
+        folder.mkdir(parents=True)
+        (folder / "stemma").write_text("")
+        (folder / "stemma").chmod(0o755)
+    monkeypatch.chdir(tmp_path)
+    words = ["train", "fpn", "--out", "x"]
+    monkeypatch.setattr(sys, "argv", ["venv/bin/stemma", *words])
+    monkeypatch.setenv("PATH", str(here))
+    assert started() == ["stemma"]
+    monkeypatch.setenv("PATH", str(there))
+    assert started() == ["venv/bin/stemma"]
+    monkeypatch.setenv("PATH", "")
+    assert started() == ["venv/bin/stemma"]
+    monkeypatch.setattr(sys, "argv", ["a/program.py", *words])  # one that calls main
+    assert started() == ["stemma"]
+    module = ModuleType("__main__")
+    module.__spec__ = ModuleSpec("stemma.__main__", None)
+    monkeypatch.setitem(sys.modules, "__main__", module)
+    monkeypatch.setattr(sys, "argv", [str(tmp_path / "stemma/__main__.py"), *words])
+    monkeypatch.setattr(sys, "orig_argv", ["my env/python", "-X", "dev", "-m", "stemma", *words])
+    assert started() == ["my env/python", "-X", "dev", "-m", "stemma"]
+    monkeypatch.setenv("LOCAL_WORLD_SIZE", "2")
+    assert started() == ["torchrun", "--nproc-per-node", "2", "-m", "stemma"]
 
 
 @pytest.mark.parametrize("command", ["list", "show", "tree", "diff", "doctor", "train", "evaluate", "predict",

@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 import re
+import shlex
 import sys
 from pathlib import Path
 
@@ -28,6 +29,14 @@ def test_links_between_pages_lead_to_files(path: Path) -> None:
         if not (path.parent / file).exists():
             wrong.append(link)
     assert not wrong
+
+
+def test_no_two_commands_of_the_readme_write_into_one_folder() -> None:
+    """They can be typed one after another: a run's folder is that of `--out`, else runs/PAPER or runs/compare."""
+    blocks = re.findall(r"^```console\n(.*?)^```", (ROOT / "README.md").read_text(encoding="utf-8"), re.M | re.S)
+    lines = [shlex.split(x, comments=True) for b in blocks for x in b.splitlines() if re.match("stemma (train|compare) ", x)]
+    into = [w[w.index("--out") + 1] if "--out" in w else f"runs/{'compare' if w[1] == 'compare' else w[2]}" for w in lines]
+    assert len(into) > 10 and len(set(into)) == len(into), into
 
 
 def site(folder: Path, **files: str) -> Path:

@@ -16,7 +16,7 @@ from rich.console import Console
 from made_data import coco_doc, make_coco, make_maps, make_voc, make_yolo, noise, voc_xml
 from stemma.core import outputs
 from stemma.core.types import DataError
-from stemma.data.doctor import Report, examine
+from stemma.data.doctor import Report, SplitFigures, examine
 from stemma.data.open import open_dataset, open_pair
 from stemma.data.records import DataWarning
 
@@ -325,3 +325,18 @@ def test_of_data_that_are_made_of_others_each_is_looked_at_and_the_whole_is_open
     assert len(drawn.splits) == 12 and drawn.splits["drawn:waves: val"].images == 200 and not drawn.faults
     assert "is 4 sets" in looked("few:3:drawn").faults[0].problem
     assert "is not drawn" in looked("drawn:wafes").faults[0].problem
+
+
+def test_a_dozen_splits_are_counted_within_80_columns() -> None:
+    """A table of as many splits as a line holds, and another of the next: no number and no name is cut."""
+    names = [f"camera_{k:02d}_night" for k in range(12)]
+    report = Report("data", "coco", ("boxes",), ("pedestrian", "bus"), {
+        n: SplitFigures(10, 12_345 + k, classes={"pedestrian": 12_345 + k, "bus": 0}) for k, n in enumerate(names)})
+    console = Console(file=io.StringIO(), width=80)
+    report.render(console)
+    lines = console.file.getvalue().splitlines()  # type: ignore[attr-defined]
+    assert max(map(len, lines)) <= 80 and "…" not in "".join(lines)
+    heads = [line.split()[1:] for line in lines if line.split()[:1] == ["class"]]
+    assert [n for head in heads for n in head] == names and len(heads) > 1
+    rows = [line.split()[1:] for line in lines if line.split()[:1] == ["pedestrian"]]
+    assert [n for row in rows for n in row] == [f"{12_345 + k:,}" for k in range(12)]

@@ -31,7 +31,7 @@ from stemma.core.types import DataError, StemmaError
 from stemma.data.editing import asked, captions, drawn, folders, hard
 from stemma.data.editing.loading import At, PairLoader, stretched
 from stemma.data.editing.marked import Marked
-from stemma.data.editing.open import mixed, open_edits, restricted
+from stemma.data.editing.open import mixed, open_edits, restricted, splits
 from stemma.data.editing.pairs import Pair
 from stemma.data.files import SPLITS
 from stemma.engine.editing import bring, derive, guests, making, measure, show
@@ -324,6 +324,22 @@ def test_an_edit_is_the_one_of_diffusers_pipeline() -> None:
     ours = m.edit(x.images, tokens, 7.5, 1.5, steps=5, noise=noise)
     assert ours.std() > 0.01
     torch.testing.assert_close(ours, theirs, atol=5e-4, rtol=0)
+
+
+def test_keys_and_values_of_the_words_are_computed_once_in_an_edit() -> None:
+    m = editor(preset="paper")
+    x, asked, between = batch_of(m, 2), [], [a for n, a in m.net.named_modules() if n.endswith("attn2")]
+    own = [a.processor for a in between]
+    for a in between:
+        for f in (a.to_q, a.to_k, a.to_v):
+            f.register_forward_hook(lambda f, _, out: asked.append(f))
+    first = m.edit(x.images, x.tokens, 7.5, 1.5, steps=4)
+    assert len(between) == 4 and [a.processor for a in between] == own, "and all is as it was"
+    for a in between:
+        assert [asked.count(f) for f in (a.to_q, a.to_k, a.to_v)] == [4, 1, 1]
+    other = torch.randint(0, 98, x.tokens.shape, generator=torch.Generator().manual_seed(5))
+    assert not torch.allclose(m.edit(x.images, other, 7.5, 1.5, steps=4), first), "other words are other keys"
+    assert torch.equal(m.edit(x.images, x.tokens, 7.5, 1.5, steps=4), first)
 
 
 def test_widened_it_says_what_it_said() -> None:
@@ -717,6 +733,59 @@ def test_a_list_of_edits_is_read_whatever_wrote_it(tmp_path: Path, file: str, li
         for at, made in (("images", pair.before), ("after", pair.after)):
             with Image.open(tmp_path / at / list(RECORDS)[k]) as im:
                 assert np.array_equal(made, np.asarray(im))
+
+
+def gqa_folder(root: Path) -> Path:
+    """Two pictures: a dog and one of two cups told by place; three forks, which nothing tells apart."""
+    o = lambda name, *relations, attributes=(), bidirected=True: {  # noqa: E731
+        "name": name, "attributes": list(attributes), "bidirected": bidirected, "bbox": [0, 0, 4, 4],
+        "relations": [{"name": r, "object": k} for r, k in relations]}
+    first = {"1": o("dog", ("to the left of", "2"), ("near", "4"), attributes=["brown"]), "2": o("cup"),
+             "3": o("cup", ("near", "2"), bidirected=False), **{k: o("fork") for k in "456"}}
+    places = {"1": "to the left", "2": "to the center", "3": "to the right", **dict.fromkeys("456", "to the left")}
+    scenes = {"10": {"width": 20, "height": 16, "objects": first, "image_relative_positions": places}}
+    test = {"11": {"objects": {"7": o("kite")}, "image_relative_positions": {"7": "to the right"}}}
+    for name, said in (("train", scenes), ("test", test)):
+        root.mkdir(parents=True, exist_ok=True)
+        (root / f"{name}_scenes.json").write_text(json.dumps(said))
+    for k, name in enumerate(("images/10", "images_inpainted/10/1", "images_inpainted/10/2", "images/11",
+                              "images_inpainted/11/7")):
+        picture(root / f"{name}.jpg", seed=k)
+    return root
+
+
+def test_gqa_inpaint_is_told_in_sentences_that_its_scenes_give(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A thing that is told apart by its name, or its name and place; the relation is left out half of the time."""
+    root = gqa_folder(tmp_path / "gqa")
+    train = open_edits(root, "train")
+    assert train.info.format == "gqa-inpaint" and len(train) == 2 and splits(root) == ("train", "test")
+    said = [{train.pair(i, v).instruction for v in range(40)} for i in range(2)]
+    assert said[0] == {"remove the brown dog", "remove the brown dog at the left of the cup"}  # not near one of three forks
+    assert said[1] == {"remove the cup at the center"}  # one of two: its place is always said
+    for i, name in enumerate(("1", "2")):
+        pair = train.pair(i)
+        assert pair.sided and pair.kind == "edit"
+        for made, file in ((pair.before, "images/10.jpg"), (pair.after, f"images_inpainted/10/{name}.jpg")):
+            with Image.open(root / file) as im:
+                assert np.array_equal(made, np.asarray(im))
+    test = open_edits(root, "test")
+    assert test.versions(0) == 1 and test.pair(0).instruction == open_edits(root, "test").pair(0).instruction
+    (root / "test_instructions.json").write_text(json.dumps({"i11-o7": "take away\nthe kite"}))
+    (root / "test_instructions_more.json").write_text("{}")  # a name that says more stands behind
+    assert open_edits(root, "test").pair(0).instruction == "take away the kite"
+    scenes = json.loads((root / "train_scenes.json").read_text())
+    scenes["12"] = {"objects": {"1": {"name": 3}}}
+    scenes["10"]["objects"]["8"] = scenes["10"]["objects"]["1"] | {"name": "hat", "relations": []}
+    scenes["10"]["image_relative_positions"]["8"] = "to the left"
+    (root / "train_scenes.json").write_text(json.dumps(scenes))
+    code, out, _ = run(capsys, "doctor", str(root), "--json")
+    found = json.loads(out)
+    assert code == 1 and found["fault_counts"] == {folders.RECORD: 1, folders.MISSING: 1}
+    assert {(f["record"], f["field"]) for f in found["faults"]} == {("12", "objects"), ("train_scenes.json:i10-o8", "")}
+    (root / "meta_info.json").write_text(json.dumps([{  # as InstructDiffusion reads the same folder
+        "source_image_path": "../datasets/images/10.jpg", "instruction": "no dog",
+        "target_image_path": "../datasets/gqa-inpaint/images_inpainted/10/1.jpg"}] * 3))
+    assert open_edits(root, "train").pair(0).instruction == "no dog"
 
 
 def test_gier_is_asked_in_the_words_of_all_who_were_asked(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -6,6 +6,7 @@ import itertools
 import json
 import math
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -140,6 +141,25 @@ def test_facts_that_are_regular_but_for_a_factor(tmp_path: Path) -> None:
     found = [subject.exact(Asked(table(corpus.world, kind)), corpus) for kind in TABLES.values()]
     assert all(f["regularity"] == pytest.approx(1.8, abs=0.05) and not f["violated"] for f in found)
     assert found[0]["sparsity_term"] == pytest.approx(300 * found[0]["regularity"] * 2000 / corpus.world.false)
+
+
+def test_facts_alone_are_regular_where_a_place_tells_how_often() -> None:
+    """The corollary: the term of sparsity has the documents besides, and no model breaks it. A table that knows the
+    order beforehand would otherwise be free to."""
+    law = World(words=10, places=3, facts=20, documents=30, alpha=1.0, order="listed")
+    world = law.draw()
+    assert law.regular and not world.even and World().draw().even and law.name.endswith("order=listed")
+    assert (np.diff(world.codes) > 0).all() and (np.diff(world.p) < 0).all()
+    assert open_facts(law.name).name == law.name and set(world.codes) == set(replace(law, order="random").draw().codes)
+    pareto = replace(law, law="pareto").draw()
+    assert (np.diff(pareto.codes) > 0).all() and (np.diff(pareto.p) <= 0).all()
+    both, alone = (rates.bound(0.5, 0.1, 10, 10**9, 1000, regularity=2.0, even=e) for e in (True, False))
+    assert alone.sparsity == pytest.approx(1001 * both.sparsity) == pytest.approx(1001 * 2 * 3 * 10 / 10**9 / 0.01)
+    assert alone.concentration == both.concentration and both.value > alone.value > 0
+    corpus = subject.Corpus(World(words=1000, facts=2000, documents=2000, order="listed").draw())
+    found = [subject.exact(Asked(table(corpus.world, kind)), corpus) for kind in TABLES.values()]
+    assert not any(f["violated"] or f["even"] for f in found) and found[0]["bound"] > 0
+    assert found[0]["sparsity_term"] == pytest.approx(300 * 2001 * 2000 / corpus.world.false)
 
 
 @pytest.mark.oracle("the monofact rate", "calibrated_hallucination", how="against sum p (1 - p)^(n - 1), drawn worlds")
@@ -374,7 +394,7 @@ def test_a_world_is_drawn_as_its_law_says() -> None:
 @pytest.mark.parametrize("data, why", [
     ("facts:alpha=x", "alpha takes a number"), ("facts:colour=3", "has no 'colour'"), ("facts:law=poisson", "zipf or pareto"),
     ("facts:words=2,places=2", "more than half would be true"), ("facts:words=100000", "more sentences than can be counted"),
-    ("facts:tilt=0.5", "tilt of 1 or more"), ("arithmetic:tilt=2", "a rule tells"),
+    ("facts:tilt=0.5", "tilt of 1 or more"), ("facts:order=sorted", "random or listed"), ("arithmetic:tilt=2", "a rule tells"),
     ("facts:words=2,places=3,facts=4,tilt=9", "first words"), ("facts:alpha=0+1", "names 2 worlds"), ("tacts", "no world of facts"),
 ])
 def test_a_wrong_world_gets_one_line(data: str, why: str) -> None:

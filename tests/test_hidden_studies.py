@@ -2,6 +2,9 @@
 from __future__ import annotations
 
 import json
+import re
+import warnings
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -11,11 +14,13 @@ import torch
 
 import stemma
 from engine_help import scenes, short
+from stemma import studies
 from stemma.core.types import StemmaError
 from stemma.data.readers.amodal import coco_a
+from stemma.data.records import DataWarning
 from stemma.data.scenes import Scenes
 from stemma.metrics.detection import Picture, Record
-from stemma.studies import annotators, unseen, whole
+from stemma.studies import annotators, temperature, unseen, whole
 
 
 def test_pictures_with_an_object_of_a_held_out_class_are_left_out() -> None:
@@ -145,6 +150,54 @@ def test_annotators_agree_less_on_what_is_hidden_and_files_with_several_are_read
     (tmp_path / "one.json").write_text(json.dumps(coco_a(data)))
     with pytest.raises(StemmaError, match="no picture has two annotations"):
         annotators.main([str(tmp_path / "one.json"), "--out", str(tmp_path / "no")])
+
+
+STUDIES = sorted(p.stem for p in Path(studies.__file__).parent.glob("[a-z]*.py"))
+
+
+@pytest.mark.parametrize("name", STUDIES)
+def test_every_study_says_what_it_is_asked_and_takes_a_mistake_with_a_line(
+    name: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Each argument is told, with its default; a line that cannot be read is a `StemmaError`, and the module is run by
+    `interrupts.command`, which makes one line of that and of Ctrl-C."""
+    module = import_module(f"stemma.studies.{name}")
+    assert "    interrupts.command(main)\n" in Path(str(module.__file__)).read_text()
+    with pytest.raises(SystemExit):
+        module.main(["--help"])
+    said = capsys.readouterr().out
+    assert said.startswith(f"usage: python -m stemma.studies.{name}") and "SUPPRESS" not in said
+    options = [x for x in said.splitlines() if re.match(r"  (--|[a-z{])", x)]
+    below = said.splitlines()
+    assert options and all(len(x.split()) > 2 or below[below.index(x) + 1].startswith(" " * 20) for x in options), said
+    with pytest.raises(StemmaError, match=f"see `python -m stemma.studies.{name} --help`"):
+        module.main(["--nonsense"])
+
+
+def test_a_warning_of_a_study_is_told_once_as_a_note(capsys: pytest.CaptureFixture[str]) -> None:
+    from stemma.core import interrupts
+
+    def warned() -> None:
+        for _ in range(2):
+            warnings.warn("a picture\n is left out", DataWarning, stacklevel=1)
+
+    with pytest.raises(SystemExit):
+        interrupts.command(warned)
+    assert capsys.readouterr().err == "note: a picture is left out\n"
+
+
+def test_a_class_that_is_none_is_said_of_the_option_that_named_it() -> None:
+    with pytest.raises(StemmaError, match="^--without disc,moon: there is no class 'moon' among "):
+        unseen.main(["fpn", "--data", "scenes:64:4", "--without", "disc,moon", "--out", "x"])
+
+
+def test_numbers_that_a_study_cannot_take_are_a_line() -> None:
+    for words, said in (["--scenes", "0"], "'0' is no whole number of 1 or more"), (
+            ["--noise", "nan"], "'nan' is no number of 0 or more"), (["--seed", "-1"], "of 0 or more and 4,294,967,295"):
+        with pytest.raises(StemmaError, match=f"argument {words[0]}: .*{said}"):
+            annotators.main(words)
+    with pytest.raises(StemmaError, match="'0' is no number above 0"):
+        temperature.main(["run", "--temperatures", "1", "0"])
 
 
 def test_a_mistake_at_a_study_is_a_line_and_no_traceback(capsys: pytest.CaptureFixture[str]) -> None:

@@ -621,7 +621,8 @@ def test_a_fresh_process(tmp_path: Path) -> None:
     one.send_signal(signal.SIGTERM)
     _, said = one.communicate(timeout=60)
     assert one.returncode == 143 and Run.open(tmp_path / "run with a space").state == "stopped"
-    assert said.strip().endswith(f"stopped; resume with: {shlex.join(['stemma', *TRAIN, '--resume'])}")
+    again = shlex.join([sys.executable, "-m", "stemma", *TRAIN, "--resume"])
+    assert said.strip().endswith(f"stopped; resume with: {again}")
 
 
 @pytest.mark.slow

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from stemma.core.types import Classes, Dataset, Info, Sample
+from stemma.core.types import Classes, DataError, Dataset, Info, Sample
 from stemma.data.look import FEW, LIGHT, PLACES, SIDEWAYS, common, look, places, share, smallest_tenth, surely
 from stemma.data.open import open_dataset
 from stemma.data.scenes import Scenes
@@ -108,6 +108,30 @@ def test_without_boxes_the_light_is_asked() -> None:
     bare = Made(lambda rng: (sky(rng)[0], np.zeros((0, 4))))
     seen = look(bare)
     assert seen.upright is True and seen.places is None and seen.tenth is None and "light" in seen.why
+
+
+def test_pictures_that_cannot_be_read_are_looked_past() -> None:
+    """Training says of each that another takes its place; all unreadable, only where things lie can tell."""
+    made = Made(lambda rng: (ROWS * 200 + 128, anywhere(rng)), 60)
+
+    class Broken(Made):
+        bad = 20
+
+        def __getitem__(self, i: int) -> Sample:
+            if i < self.bad:
+                raise DataError("a.png", "is truncated", "fetch it again")
+            return super().__getitem__(i)
+
+        def truth(self, i: int) -> Sample:
+            return made.truth(i)
+
+    broken = Broken(made.draw, 60)
+    assert look(made).upright is True and look(broken).upright is True
+    for bad in (59, 60):
+        broken.bad = bad
+        found = look(broken)
+        assert found.upright is None or found.light is None
+    assert look(Broken(made.draw, 1)).why == "1 picture is too few to tell"
 
 
 def test_drawn_scenes_are_known() -> None:

@@ -406,6 +406,37 @@ def test_a_language_model_that_is_not_there_gets_one_line(tmp_path: Path) -> Non
 GGUF = os.environ.get("STEMMA_GGUF", "")
 
 
+def test_vague_words_are_asked_in_two_worlds(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A model that minds the world bounds at 60 and at 6, and what it says moves strength; nothing else is a bound."""
+    from stemma.studies import contexts
+
+    seen = list[str]()
+
+    class Minds:
+        def complete(self, prompt: str, grammar: str, tokens: int, temperature: float, seed: int) -> str:
+            seen.append(prompt)
+            few, weak = "(gaussian 5 2)" in prompt, prompt.rstrip().endswith("weak.")
+            assert few or "(gaussian 50 20)" in prompt
+            assert not re.search(r";; .*(strong|weak)\.\n[(]", prompt), "no example has the words"
+            at = (35 if weak else 60 + seed) * (0.1 if few else 1)
+            return f"(condition ({'<' if weak else '>'} (strength 'tom) {at:g}))"
+
+    monkeypatch.setattr(runtime, "look_at", lambda path: None)
+    monkeypatch.setattr(runtime, "runtime_at", lambda path: Minds())
+    record = contexts.study(tmp_path, "any.gguf", 2, ("strong", "weak"))
+    assert len(seen) == 2 * 2 * 3 and record["changed"] == 1.0 and record["right_way"] == 1.0
+    strong, same_strong, weak, _ = record["rows"]
+    assert (strong["bounds"], strong["right_side"]) == (3, 3) and strong["at"] == pytest.approx(61) == same_strong["at"]
+    z = math.exp(-0.125) / math.sqrt(2 * math.pi) / 0.3085375  # mean of a normal number above half a deviation
+    assert strong["moved"] == pytest.approx(z, abs=0.1) and weak["moved"] < -0.8
+    assert len(contexts.table(record)) == 5 and (tmp_path / "contexts.json").is_file()
+    for means in (None, "(query (strength 'tom))", "(condition (> (strength 'john) 3))", "(condition (> 3 (strength 'tom)))"):
+        assert contexts.bound(means) is None
+    assert contexts.moved(contexts.world(1.0), "(condition (> (size 'tom) 3))") is None
+    names = runtime.grammar_of(contexts.world(1.0), "tom is very strong.")
+    assert 'person ::= "tom"\n' in names, "its words are no names"
+
+
 @pytest.mark.given("STEMMA_GGUF")
 def test_a_real_language_model_answers_within_the_grammar() -> None:
     """With STEMMA_GGUF=FILE a real model is asked; without one the grammar alone is held, by the tests above."""
@@ -447,6 +478,7 @@ def test_every_preset_trains_saves_loads_and_is_measured(tmp_path: Path, preset:
     assert set(said["kinds"]) == {"combinations", "templates", "seen"} and all(k["asked"] == 2 for k in said["kinds"].values())
     for k in said["kinds"].values():
         assert 0 <= k["exact"] <= k["denotation"] <= k["once"] <= 1 and k["exact"] <= k["executable"] <= 1
+        assert k["denotation"] + sum(k["fates"].values()) == pytest.approx(1)
     if preset == "grammar":
         assert said["kinds"]["templates"]["exact"] == 1 == said["exact"]
     if preset == "nearest":
@@ -458,6 +490,35 @@ def test_every_preset_trains_saves_loads_and_is_measured(tmp_path: Path, preset:
         assert said["executable"] == 1 and stub.asked
     found = stemma.predict(run, ["how strong is tom?"], tmp_path / "out")
     assert len(found["turns"]) == 1 and (tmp_path / "out" / "predictions.json").is_file()
+
+
+@pytest.mark.parametrize("found, became", [
+    (None, "silent"), ("(query (strength 'tom)", "unread"), ("(strength 'tom)", "unread"), ("tom is strong", "unread"),
+    ("(query (size 'tom))", "stopped"), ("(query (strength 'tom 'john))", "stopped"), ("(query (+ 1 (quote tom)))", "stopped"),
+    ("(condition (> (strength 'tom) 50))", "kind"), ("(query (strength 'john))", "other"),
+    ("(query (strength 'tom))", "right"), ("(query (+ 0 (strength 'tom)))", "right"),
+])
+def test_what_becomes_of_a_meaning(found: str | None, became: str) -> None:
+    """What cannot be read, cannot be run, asks where it is to tell, or denotes another thing is told apart."""
+    assert subject.fate(DOMAINS["tug-of-war"], found, "(query (strength 'tom))", Limits()) == became
+
+
+def test_of_first_answers_it_is_told_what_became_and_five_are_asked(monkeypatch: pytest.MonkeyPatch) -> None:
+    corpus, warm = subject.open_(TINY), list[float]()
+    answers = ["(query", "(query (size 'tom))", "(define (x) 1)", None]
+
+    def translate(m: Any, domain: Any, sentences: list[str], temperature: float = 0.0, seed: int = 0) -> list[str | None]:
+        warm.append(temperature)
+        return [answers[i % 4] for i in range(len(sentences))]
+
+    monkeypatch.setattr(subject, "translate", translate)
+    spec = SimpleNamespace(inference=Inference())
+    said = subject.measure(SimpleNamespace(spec=spec, net=SimpleNamespace(way="small")), corpus, limit=4)  # type: ignore[arg-type]
+    assert warm == [0.0, *[subject.WARM] * 4] * 3
+    for k in said["kinds"].values():
+        assert k["fates"] == {"silent": 0.25, "unread": 0.25, "kind": 0.25, "stopped": 0.25, "other": 0.0}
+        assert k["executable"] == 0.25 and k["denotation"] == k["once"] == 0.0
+        assert [w["fate"] for w in k["wrong"]] == ["cannot be read", "cannot be run", "another kind", "nothing said"]
 
 
 @pytest.mark.parametrize("preset", ["small", "nearest"])

@@ -699,20 +699,17 @@ def test_folders_of_other_data_are_no_classes(tmp_path: Path, layout: str) -> No
     ("train/MOT17-02/gt/gt.txt", "1,1,10,10,20,15,1,1,1", "MOTChallenge's tables"), ("notes.txt", "gt", None),
     ("p.json", '{"project": {"pid": "__VIA_PROJECT_ID__"}}', "a project of VIA 3"),
     ("p.csv", '# CSV_HEADER = metadata_id,file_list\n"1","[""a.png""]"', "VIA 3's table"),
-    ("labels/det.json", '[{"name": "a.png", "labels": [{"category": "car", "box2d": {"x1": 1}}]}]',
-     "BDD100K's frames (Scalabel)"),
     ("export.json", '[{"External ID": "a.png", "Label": {}}]', "Labelbox's JSON"),
     ("a.jsonl", '{"reference_id": "a", "geometry": {"x": 1}}', "Scale's JSON (Nucleus)"),
     ("instances_txt/0001.txt", "0 2001 2 40 60 abc", "MOTS' run lengths"),
     ("config_v1.2.json", '{"labels": [{"readable": "Bird"}]}', "Mapillary Vistas' list of classes"),
     ("images/a/ADE_train_00000001_atr.txt", "001 # 0 # 0 # door", "the whole of ADE20K"),
-    ("train/metadata.jsonl", '{"file_name": "a.png", "text": "a cat"}', "Hugging Face's list of pictures"),
+    ("train/metadata.jsonl", '{"file_name": "a.png", "text": "a cat"}', "Hugging Face's list of pictures, without boxes"),
     ("data/train-0.parquet", "PAR1", "Hugging Face's Parquet, with the pictures in it"),
     ("train-annotations-object-segmentation.csv", "MaskPath,ImageID,LabelName\na_m.png,a,/m/01",
      "OpenImages' table of masks"),
     ("_annotations.train.jsonl", '{"image": "a.png", "prefix": "detect", "suffix": "<loc1>"}', "a language model's JSONL"),
     ("instances.json", '{"videos": [{"file_names": ["a.png"]}], "annotations": []}', "a JSON of videos (YouTube-VIS)"),
-    ("labelTxt/a.txt", "imagesource:x\n1 1 2 1 2 2 1 2 ship 0", "DOTA's turned boxes"),
     ("gt/gt_a.txt", "1,1,2,1,2,2,1,2,Hello", "ICDAR's outlines of words"),
     ("train.txt", "images/a.png 1,1,20,20,0 5,5,9,9,1\n", "keras-yolo3's list of boxes"),
     ("train/_classes.csv", "filename, car, dog\na.png, 1, 0", "a table of the classes of whole pictures")])
@@ -850,7 +847,7 @@ def test_ellipses_and_turned_boxes_of_datumaro(tmp_path: Path) -> None:
                                           ("bolt", 40, 5, 50, 15, False)]
     assert abs(data.truth(0).masks[0].sum() - np.pi * 50) < 4
     left = datumaro(tmp_path, [{"type": "skeleton", "elements": []}]).faults[0]
-    assert "the type 'skeleton' is not read" in left.problem
+    assert "its skeleton has no labelled point" in left.problem
 
 
 def test_cvats_is_crowd_is_a_crowd(tmp_path: Path) -> None:
@@ -920,3 +917,254 @@ def test_panoptic_maps_that_lie_with_their_json(tmp_path: Path) -> None:
         data = opened(root, format="panoptic", labels="v2.0/panoptic/panoptic_2020.json", **options)
         assert named_boxes(data) == {f"{k}.jpg": [("bolt", 10, 5, 30, 15, False)] for k in range(2)}
         assert data.truth(0).masks[0].sum() == 200
+
+
+# ---------------------------------------------------------------- Hugging Face's imagefolder, BDD100K, DOTA
+
+
+CARD = """---
+license: mit
+dataset_info:
+  features:
+  - name: image
+    dtype: image
+  - name: kind
+    dtype:
+      class_label:
+        names: ['0', '1', '2']
+  - name: objects
+    sequence:
+    - name: bbox
+      sequence: float32
+    - name: category
+      dtype:
+        class_label:
+          names:
+            '0': bolt
+            '1': nut
+---
+# Parts
+"""
+
+
+def hugging(k: int, own: Sequence[Box], kind: str) -> dict[str, Any]:
+    boxes = [[a, b, x - a, y - b] for _, a, b, x, y in own]
+    if kind == "rows":
+        return {"file_name": f"{k}.png", "objects": [{"bbox": b, "category": NAMES[c]} for b, (c, *_) in zip(boxes, own)]}
+    return {"file_name": f"{k}.png", "text": "a caption with boxes", "width": W, "height": H, "objects": {
+        "id": list(range(len(own))), "area": [1] * len(own), "bbox": boxes,
+        "category" if kind == "card" else "categories": [c if kind == "card" else NAMES[c] for c, *_ in own]}}
+
+
+@pytest.mark.parametrize("kind", ["card", "words", "rows", "csv"])
+def test_objects_of_an_imagefolder_are_read(tmp_path: Path, kind: str) -> None:
+    truth = pictures(tmp_path, name="{}.png")
+    truth[2] = []
+    rows = [hugging(k, own, kind) for k, own in enumerate(truth)]
+    if kind == "csv":
+        lines = [f'{r["file_name"]},"{json.dumps(r["objects"]).replace(chr(34), 2 * chr(34))}"' for r in rows]
+        put(tmp_path / "metadata.csv", "\n".join(["file_name,objects", *lines]))
+    else:
+        put(tmp_path / "metadata.jsonl", "\r\n".join(json.dumps(r) for r in rows).encode("utf-8-sig"))
+    put(tmp_path / "README.md", CARD)
+    data = opened(tmp_path)
+    assert data.info.format == "imagefolder" and not data.faults
+    held(data, truth)
+    notes = " ".join(examined(tmp_path).notes)
+    assert ("called as README.md says: bolt, nut" in notes) == (data.info.classes.names == NAMES)
+    assert ("6 pictures have 'text', which is not read" in notes) == (kind in ("card", "words"))
+
+
+def test_splits_of_an_imagefolder_and_categories_that_nobody_names(tmp_path: Path) -> None:
+    for s in ("train", "validation"):
+        truth = pictures(tmp_path / s, name="{}.png")
+        put(tmp_path / s / "metadata.jsonl", "\n".join(json.dumps(hugging(k, own, "card")) for k, own in enumerate(truth)))
+    assert splits(tmp_path) == ("train", "val")
+    for s in ("train", "val"):
+        data = opened(tmp_path, s)
+        assert len(data) == 6 and data.info.classes.names == ("0", "1") and sum(data.counts()) == 12
+    assert "2 categories are numbers, and no README.md" in " ".join(examined(tmp_path).notes)
+    put(tmp_path / "README.md", CARD.replace("            '1': nut\n", ""))
+    faults = examined(tmp_path).faults
+    assert {f.problem for f in faults if f.kind == "broken record"} == {"its category is 1, and the card names 1 (0 to 0)"}
+
+
+def test_lists_of_an_imagefolder_that_do_not_fit(tmp_path: Path) -> None:
+    pictures(tmp_path, name="{}.png")
+    rows = [{"file_name": "0.png", "objects": {"bbox": [[1, 2, 3, 4]], "category": ["bolt"]}},
+            {"file_name": "1.png", "objects": {"bbox": [[1, 2, 3, 4]], "category": []}},
+            {"file_name": "2.png", "objects": {"bbox": [[1, 2, 3]], "category": ["bolt"]}},
+            {"file_name": "3.png", "objects": "none"}]
+    put(tmp_path / "metadata.jsonl", "\n".join(map(json.dumps, rows)))
+    data = opened(tmp_path)
+    assert [Path(f).name for f in data.table.files] == ["0.png"]
+    assert [f.problem for f in data.faults] == [
+        "has 1 boxes and 0 of 'category'", "its bbox is not made of four numbers",
+        "has objects that are neither lists of boxes and categories nor a list of objects"]
+
+
+def frame(name: str, own: Sequence[Box], **more: Any) -> dict[str, Any]:
+    """A frame of Scalabel, whose far corners are the last pixels of their objects."""
+    return {"name": name, "timestamp": 10000, "attributes": {"weather": "clear"}, "labels": [
+        {"id": f"{c}", "category": NAMES[c], "attributes": {"occluded": True, "truncated": False, "crowd": False},
+         "manualShape": True, "box2d": {"x1": a, "y1": b, "x2": x - 1, "y2": y - 1}} for c, a, b, x, y in own]} | more
+
+
+@pytest.mark.parametrize("kind", ["list", "frames", "files"])
+def test_frames_of_bdd100k_are_read(tmp_path: Path, kind: str) -> None:
+    truth = pictures(tmp_path, name="images/100k/train/{}.jpg")
+    frames = [frame(f"{k}.jpg", own) for k, own in enumerate(truth)]
+    lane = {"category": "lane", "poly2d": [{"vertices": [[1, 1], [9, 9]], "types": "LL", "closed": False}]}
+    frames[0]["labels"].append(lane)
+    if kind == "files":
+        for k, f in enumerate(frames):
+            f["frames"] = [{"timestamp": 10000, "objects": [
+                o if "box2d" in o else {"category": "lane/road curb", "poly2d": [[1, 1, "L"], [9, 9, "L"]]}
+                for o in f.pop("labels")]}]
+            put(tmp_path / f"labels/100k/train/{k}.json", f | {"name": f"{k}"})
+    else:
+        put(tmp_path / "labels/det_20/det_train.json", frames if kind == "list" else {"frames": frames, "groups": None})
+    data = opened(tmp_path, "train")
+    assert data.info.format == "bdd100k" and data.info.kinds == ("boxes",) and data.unread == {
+        "the attribute 'occluded'": 12}
+    assert any("1 open lines have no extent and are not read (lane" in n for n in data.notes)
+    assert len(data) + len(opened(tmp_path, "val")) == 6
+    put(tmp_path / "split.txt", "")
+    held(opened_whole(tmp_path))
+
+
+def opened_whole(root: Path) -> Any:
+    """All that is marked as training, as the doctor opens it."""
+    return examined(root).opened["train"]
+
+
+def test_areas_and_crowds_of_bdd100k(tmp_path: Path) -> None:
+    noise(tmp_path / "images" / "a.png", H, W)
+    noise(tmp_path / "images" / "b.png", H, W, seed=1)
+    curve = [[10, 30, "L"], [10, 20, "C"], [30, 20, "C"], [30, 30, "C"]]
+    put(tmp_path / "labels.json", [
+        {"name": "a.png", "labels": [
+            {"category": "area/drivable", "poly2d": curve},
+            {"category": "bus", "attributes": {"crowd": True}, "poly2d": [
+                {"vertices": [[1, 1], [9, 1], [9, 9]], "types": "LLL", "closed": True}]}]},
+        {"name": "b.png", "labels": None}])
+    data = opened(tmp_path)
+    assert named_boxes(data) == {"a.png": [("area/drivable", 10, 22.5, 30, 30, False), ("bus", 1, 1, 9, 9, True)],
+                                 "b.png": []}
+
+
+@pytest.mark.parametrize("room", ["labels", "labelTxt-v1.5", "train/labelTxt", "annfiles"])
+def test_lines_of_dota_are_no_yolo_wherever_they_lie(tmp_path: Path, room: str) -> None:
+    inner = "train/images" if "/" in room else "images"
+    for k in range(3):
+        noise(tmp_path / inner / f"P{k}.png", H, W, seed=k)
+    put(tmp_path / room / "P0.txt", "imagesource:GoogleEarth\r\ngsd:0.14\r\n10 5 30 5 30 20 10 20 small-vehicle 0\r\n"
+        "40.0 5.0 50.0 15.0 40.0 25.0 30.0 15.0 ship 1\r\n")
+    put(tmp_path / room / "P1.txt", "2 2 9 2 9 9 2 9 ship 0\n")
+    put(tmp_path / room / "P2.txt", "")
+    data = opened(tmp_path, "train" if "/" in room else "all")
+    data = examined(tmp_path).opened[data.source]
+    assert data.info.format == "dota" and data.info.difficult
+    assert named_boxes(data) == {"P0.png": [("small-vehicle", 10, 5, 30, 20, False), ("ship", 30, 5, 50, 25, True)],
+                                 "P1.png": [("ship", 2, 2, 9, 9, False)], "P2.png": []}
+
+
+def test_lines_of_kitti_in_a_folder_of_labels_are_no_yolo(tmp_path: Path) -> None:
+    noise(tmp_path / "images" / "0.png", H, W)
+    put(tmp_path / "labels" / "0.txt", "Car 0.00 0 -1.5 1 2 30 30 1 1 1 1 1 1 1\n")
+    assert named_boxes(opened(tmp_path)) == {"0.png": [("Car", 1, 2, 30, 30, False)]}
+
+
+# ---------------------------------------------------------------- boxes that are turned, skeletons
+
+
+@pytest.mark.parametrize("outline", [[], [[20, 10, 40, 10, 40, 20, 20, 20]]])
+def test_boxes_of_coco_that_cvat_turned_are_read_as_outlines(tmp_path: Path, outline: list[Any]) -> None:
+    doc = coco([("0.png", [(0, 20, 10, 40, 20), (1, 2, 25, 22, 35)])])
+    for a, degrees in zip(doc["annotations"], (90.0, 0.0)):
+        a |= {"segmentation": outline if degrees else [], "iscrowd": 0, "area": 200,
+              "attributes": {"occluded": False, "rotation": degrees}}
+    noise(tmp_path / "images" / "0.png", H, W)
+    put(tmp_path / "annotations" / "instances_default.json", doc)
+    data = opened(tmp_path)
+    assert named_boxes(data) == {"0.png": [("bolt", 25, 5, 35, 25, False), ("nut", 2, 25, 22, 35, False)]}
+    assert any("1 annotations have the attribute 'rotation'" in n for n in data.notes) and not data.unread
+    assert data[0].masks is not None and int(data[0].masks[0].sum()) == 200
+
+
+def test_skeletons_and_turned_boxes_of_datumaro(tmp_path: Path) -> None:
+    noise(tmp_path / "images" / "default" / "a.png", H, W)
+    element = lambda label, x, y, seen: {"type": "points", "label_id": label, "points": [x, y], "visibility": [seen]}
+    put(tmp_path / "annotations" / "default.json", {
+        "info": {}, "categories": {"label": {"labels": [{"name": n, "parent": p} for n, p in (
+            ("person", ""), ("left eye", "person"), ("right eye", "person"), ("car", ""))]},
+            "points": {"items": [{"label_id": 0, "labels": ["left eye", "right eye"], "joints": [[1, 2]]}]}},
+        "items": [{"id": "a", "image": {"path": "a.png", "size": [H, W]}, "annotations": [
+            {"type": "skeleton", "label_id": 0, "group": 0, "elements": [
+                element(1, 10, 12, 2), element(2, 20, 22, 1)]},
+            {"type": "rotated_bbox", "label_id": 3, "group": 0, "points": [30, 20, 20, 10, 90]}]}]})
+    data = opened(tmp_path)
+    assert data.info.classes.names == ("person", "car") and data.info.points.names == ("left eye", "right eye")
+    assert named_boxes(data) == {"a.png": [("person", 10, 12, 20, 22, False), ("car", 25, 10, 35, 30, False)]}
+    assert data.truth(0).keypoints[0].tolist() == [[10, 12, 2], [20, 22, 1]] and data.info.points.lines == ((0, 1),)
+
+
+# ---------------------------------------------------------------- names of classes
+
+
+ODD_NAMES = ("a,b", 'say "hi"', "in/out", "x" * 300, "Cat", "cat", "01", "1e5", "true", "null", "~", "background",
+             "__background__", "ignore", "#x", "a: b", "- a", "'q'", "a  b", "<b> & co", "[a]", "*a", "%41", "a\\b")
+
+
+@pytest.mark.parametrize("to", ["coco", "voc", "yolo"])
+def test_any_name_of_a_class_comes_back(tmp_path: Path, to: str) -> None:
+    noise(tmp_path / "data" / "0.png", H, W)
+    doc = coco([("0.png", [])])
+    doc["categories"] = [{"id": k, "name": n} for k, n in enumerate(ODD_NAMES, 1)]
+    doc["annotations"] = [{"id": k, "image_id": 0, "category_id": k, "bbox": [k, 1, 5, 5]} for k in range(
+        1, len(ODD_NAMES) + 1)]
+    put(tmp_path / "data" / "annotations.json", doc)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DataWarning)
+        convert(tmp_path / "data", to, tmp_path / "out")
+    data = opened(tmp_path / "out", "train")
+    assert data.info.classes.names == ODD_NAMES
+    assert [(data.info.classes.names[c], b[0]) for c, b in zip(data.truth(0).labels, data.truth(0).boxes)] == [
+        (n, pytest.approx(k)) for k, n in enumerate(ODD_NAMES, 1)]
+
+
+def test_blanks_around_a_name_are_told_and_what_xml_loses_of_them(tmp_path: Path) -> None:
+    noise(tmp_path / "data" / "0.png", H, W)
+    doc = coco([("0.png", objects(0))])
+    doc["categories"][0]["name"] = " bolt "
+    put(tmp_path / "data" / "annotations.json", doc)
+    assert any("' bolt ' has blanks around the name" in n for n in examined(tmp_path / "data").notes)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DataWarning)
+        lost = convert(tmp_path / "data", "voc", tmp_path / "voc").lost
+        assert "1 class names lose the blanks around them: those of an XML text are layout" in lost
+        assert opened(tmp_path / "voc", "train").info.classes.names == NAMES
+        for to in ("coco", "yolo"):
+            convert(tmp_path / "data", to, tmp_path / to)
+            assert opened(tmp_path / to, "train").info.classes.names == (" bolt ", "nut")
+        doc["categories"][1]["name"] = "bolt"
+        put(tmp_path / "data" / "annotations.json", doc)
+        with pytest.raises(DataError, match="the classes ' bolt ' and 'bolt', which differ in blanks around them alone"):
+            convert(tmp_path / "data", "voc", tmp_path / "again")
+
+
+def test_reading_pictures_in_threads_leaves_warnings_as_they_are(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two readers that are within at once, and the first one done: `warnings.catch_warnings` would put back the
+    silence of the other."""
+    noise(tmp_path / "0.png", H, W)
+    plain = Image.open
+    with warnings.catch_warnings():
+        warnings.simplefilter("always", DataWarning)
+
+        def inner(*args: Any, **more: Any) -> Any:
+            with pytest.warns(DataWarning):
+                warnings.warn("said meanwhile", DataWarning, stacklevel=1)
+            return plain(*args, **more)
+
+        monkeypatch.setattr(Image, "open", inner)
+        read_image(tmp_path / "0.png")

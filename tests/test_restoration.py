@@ -19,7 +19,9 @@ from stemma.data.editing import asked, drawn, folders, hard, published, referred
 from stemma.data.editing.loading import PairLoader
 from stemma.data.editing.open import is_edits, mixed, open_edits, restricted, splits
 from stemma.data.editing.pairs import RESTORED, Pair, square
+from stemma.data.records import DataWarning
 from stemma.engine.editing import measure
+from stemma.engine.editing.show import examples
 from stemma.engine.editing.wing import first_command
 from stemma.metrics import edits as by
 from stemma.papers.editing import instruct_diffusion
@@ -421,6 +423,44 @@ def test_a_list_that_only_pickle_reads_is_not_opened(tmp_path: Path) -> None:
     (root / "refs(b).json").write_text("[]")
     with pytest.raises(DataError, match="2 lists of references"):
         splits(root)
+
+
+def test_any_folder_of_pictures_is_spoiled_and_mended(tmp_path: Path) -> None:
+    """Nothing need be known of them; every twentieth is held out, of few one for each split."""
+    for n in range(23):
+        save(tmp_path / f"photos/day {n % 2}/{n:02}.png", np.full((24, 32, 3), 10 * n, np.uint8))
+    where = f"restored:{tmp_path / 'photos'}"
+    assert is_edits(where) and splits(where) == ("train", "val", "test")
+    train, val, test = (open_edits(where, s) for s in ("train", "val", "test"))
+    assert [len(x) // 3 for x in (train, val, test)] == [20, 2, 1]
+    files = [{x.pair(i).file for i in range(len(x))} for x in (train, val, test)]
+    assert files[1] == {"day 0/00.png", "day 1/17.png"} and files[2] == {"day 0/20.png"}
+    assert not files[0] & (files[1] | files[2]) and len({train.fingerprint, val.fingerprint, test.fingerprint}) == 3
+    assert val.pair(0).after.shape == (24, 24, 3) and val.pair(0).kind == "deblur"
+    for n, counts in ((1, (1, 1, 1)), (2, (2, 2, 2)), (3, (1, 1, 1)), (11, (9, 1, 1))):
+        few = tmp_path / f"few {n}"
+        for k in range(n):
+            save(few / f"{k:02}.png", np.zeros((8, 8, 3), np.uint8))
+        assert tuple(len(open_edits(f"restored:{few}", s)) // 3 for s in ("train", "val", "test")) == counts
+    with pytest.raises(DataError, match="no split 'late'"):
+        open_edits(where, "late")
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(DataError, match="is an empty folder"):
+        open_edits(f"restored:{tmp_path / 'empty'}")
+
+
+def test_an_edit_that_cannot_be_read_is_left_out_of_what_is_measured(tmp_path: Path) -> None:
+    for n in range(44):
+        save(tmp_path / f"{n:02}.png", np.full((16, 16, 3), 5 * n, np.uint8))
+    (tmp_path / "00.png").write_bytes(b"\x89PNG\r\n")
+    val = open_edits(f"restored:{tmp_path}", "val")
+    assert len(val) == 9
+    with pytest.warns(DataWarning, match=r"00.png.*\(it is left out\)"):
+        found = measure.measure(val, 16, measure.copying)
+    assert found["edits"] == 6 and found["by_kind"]["deblur"]["psnr"] > 0
+    with pytest.warns(DataWarning, match="00.png"):
+        strips = examples(measure.copying, val, 16, tmp_path / "strips")
+    assert strips and all((tmp_path / "strips" / s["file"]).is_file() for s in strips)
 
 
 # ---------------------------------------------------------------- weights

@@ -3,6 +3,7 @@ from __future__ import annotations
 
 import math
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -180,6 +181,48 @@ def test_how_far_each_branch_reaches(visual: int, reach: tuple[int, ...]) -> Non
         (g,) = torch.autograd.grad(b(x)[0, 0, 12, 12], x)
         at = (g.abs().sum((0, 1, 2)) > 0).nonzero().flatten()
         assert int(at[-1] - at[0]) + 1 == side == 2 * rate + 1 + {0: 0, 1: 2, 2: 4}[reach.index(side)]
+
+
+def test_the_field_of_a_cell_is_measured_by_gradients(tmp_path: Path) -> None:
+    """Of a dilated 3x3 of ones, by hand; of a net, what lies beyond its reach changes nothing; one page for runs."""
+    from stemma.studies import fields
+
+    class Ones(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.backbone, self.neck = nn.Conv2d(3, 1, 3, padding=2, dilation=2, bias=False), lambda x: [x]
+            nn.init.ones_(self.backbone.weight)
+            self.spec = SimpleNamespace(preprocess=lambda x: x)
+
+    (energy, cells), = fields.energies(Ones(), torch.rand(2, 3, 11, 11))
+    assert cells == (11, 11) and torch.count_nonzero(energy) == 9 and energy[5, 5] == energy[3, 7] > 0
+    shares = fields.within(energy, cells)
+    assert shares.tolist() == pytest.approx([1 / 9, 1 / 9, 1, 1, 1, 1])
+    assert [fields.side(shares, s) for s in (0.1, 0.5, 1.0)] == [2, 6, 6]
+    reach, x = {}, torch.rand(1, 3, 128, 128, generator=torch.Generator().manual_seed(0))
+    for kind in ("rfb", "inception"):
+        torch.manual_seed(0)
+        m: Any = stemma.build("rfb-net", "small", classes=3, sets={"neck.kind": kind, "neck.first": kind}).eval()
+        first = fields.measured(m, [x])[0]
+        assert 1 < first["side50"] < first["side90"] <= first["side100"] < 128
+        reach[kind] = first["side100"]
+    half, other = reach["inception"] // 2, x.clone()
+    middle = 64 + m.out.strides[0] // 2
+    kept = slice(middle - half, middle + half)
+    other[..., :] = torch.rand_like(x)
+    other[..., kept, kept] = x[..., kept, kept]
+    with torch.no_grad():
+        a, b = (m.neck(m.backbone(m.spec.preprocess(v)))[0] for v in (x, other))
+    at = a.shape[-1] // 2
+    torch.testing.assert_close(a[..., at, at], b[..., at, at])
+    assert reach["inception"] < reach["rfb"] and not torch.allclose(a, b)
+    runs = [stemma.train("rfb-net", scenes(4), budget="1steps", preset="small", out=tmp_path / k, val_every=0, device="cpu",
+                         progress=False, sets={"neck.kind": k, "recipe.batch": 2}).path for k in ("rfb", "aspp")]
+    record = fields.study(runs, scenes(4, "val"), tmp_path / "out", limit=2, device="cpu")
+    assert len(record["rows"]) == 2 and len(fields.table(record)[1]) == sum(len(r["maps"]) for r in record["rows"])
+    assert "<svg" in (tmp_path / "out" / "fields.html").read_text() and (tmp_path / "out" / "fields.json").is_file()
+    with pytest.raises(StemmaError, match="a backbone and a neck"):
+        fields.energies(nn.Conv2d(3, 1, 1), x)
 
 
 def test_levels_are_those_of_the_code() -> None:

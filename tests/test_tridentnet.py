@@ -119,6 +119,23 @@ def test_fast_inference_is_the_single_net_of_dilation_2() -> None:
     assert len(m.train()(b.images).levels[0]) == 6  # in training all three look
 
 
+def test_looks_at_smaller_maps_in_the_place_of_dilation() -> None:
+    """A convolution dilated by d is nearly one of a map made smaller by d: of a plane exactly (away from the rim), of
+    the real one the same weights, and the first look is the same."""
+    conv = nn.Conv2d(1, 2, 3, padding=1)
+    near, far = (TridentConv(conv, (1, 2, 3), -1, True, resample=r) for r in (True, False))
+    plane = (torch.arange(24.0)[:, None] + 2 * torch.arange(24.0))[None, None].repeat(3, 1, 1, 1) / 24
+    one, two = near(plane), far(plane)
+    torch.testing.assert_close(one[:, :, 8:16, 8:16], two[:, :, 8:16, 8:16])
+    assert torch.equal(one[0], two[0]) and not torch.allclose(one[1], two[1])
+    assert near(torch.rand(3, 1, 7, 5)).shape == (3, 2, 7, 5)
+    m, other, b = net(resample=True), net(), batch()
+    assert m.state_dict().keys() == other.state_dict().keys()
+    a, c = (x.eval()(b.images).levels[0] for x in (m, other))
+    torch.testing.assert_close(a[:2], c[:2])
+    assert a.shape == c.shape and not torch.allclose(a[2:], c[2:])
+
+
 def test_equal_dilations_give_equal_looks_which_collapse_to_one() -> None:
     b = batch()
     m, one = net(dilations=(1, 1, 1), ranges=ALL).eval(), parent().build(3).eval()

@@ -5,7 +5,7 @@ import os
 import shlex
 import sys
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from typing import Annotated, Any
 
@@ -15,8 +15,9 @@ from typer.core import TyperGroup
 
 from ..core import interrupts
 from ..core.interrupts import Interrupted
+from ..core.sentence import teller
 from . import reading, working
-from .screen import err
+from .screen import err, started
 
 
 class Stopped(Exception):
@@ -104,7 +105,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     try:
         with interrupts.raised(), warnings.catch_warnings():
             if not debug:
-                warnings.showwarning = _teller()
+                warnings.showwarning = teller(
+                    lambda text: err.print(f"[yellow]note:[/] {escape(text)}", soft_wrap=True))
             code = app(args, prog_name="stemma", standalone_mode=False)
     except (Stopped, KeyboardInterrupt) as error:
         wish = error.wish if isinstance(error, Stopped) else interrupts.of(error)
@@ -137,11 +139,8 @@ def _say_how_to_go_on(args: list[str]) -> None:
     if command not in RESUMES:
         err.print("stopped; nothing was left half-written", soft_wrap=True)
         return
-    head = ["stemma"]
-    if (together := int(os.environ.get("LOCAL_WORLD_SIZE", "1"))) > 1:
-        head = ["torchrun", "--nproc-per-node", str(together), "-m", "stemma"]
     more = [w for w in RESUMES[command] if w not in args]
-    err.print(f"stopped; resume with: {escape(shlex.join([*head, *args, *more]))}", soft_wrap=True)
+    err.print(f"stopped; resume with: {escape(shlex.join([*started(), *args, *more]))}", soft_wrap=True)
 
 
 def _usage(error: Any) -> int:
@@ -151,19 +150,6 @@ def _usage(error: Any) -> int:
         path = error.ctx.command_path if getattr(error, "ctx", None) is not None else "stemma"
         err.print(f"[bold red]error:[/] {said[0].lower()}{said[1:].rstrip('.')} (see `{path} --help`)", soft_wrap=True)
     return int(error.exit_code)
-
-
-def _teller() -> Callable[..., None]:
-    """What tells each warning once, as one line, without the place in our code where it was raised."""
-    told: set[str] = set()
-
-    def tell(message: Warning | str, category: type[Warning], filename: str, lineno: int, file: Any = None,
-             line: str | None = None) -> None:
-        if (text := _plain(str(message))) not in told:
-            told.add(text)
-            err.print(f"[yellow]note:[/] {text}", soft_wrap=True)
-
-    return tell
 
 
 def _plain(text: str) -> str:

@@ -69,6 +69,8 @@ def _rates(said: dict[str, Any]) -> None:
                "of them", None: "whether its facts are regular is not known"}[said["regular"]]
     if said["regularity"] and not said["regular"]:
         assumed = f"facts regular but for a factor of {said['regularity']:.2f}, which is in the bound"
+    if not said["even"]:
+        assumed += "; what a sentence says tells how often it is told: the corollary for facts alone"
     out.print(f"{escape(said['world'])}: {escape(said['about'])}; {assumed}", soft_wrap=True)
     names = {"nats": "nats", "hallucination": "hallucination", "miscalibration": "miscalibration", "bound": "bound"}
     if len(way := said.get("curve", ())) > 1:
@@ -98,13 +100,20 @@ def _sentences(said: dict[str, Any], where: Path | None) -> None:
 
 
 def _translations(said: dict[str, Any]) -> None:
+    from ..engine.language.meanings import FATES
+
     names = {"exact": "exact", "executable": "can be run", "denotation": "denotes the right", "once": "once in five"}
     t = table("sentences", "asked", *names.values(), numbers=("asked", *names.values()))
-    for kind, label in (("combinations", "fillings not seen"), ("templates", "forms not seen"), ("seen", "trained on")):
+    asked = {"combinations": "fillings not seen", "templates": "forms not seen", "seen": "trained on"}
+    for kind, label in asked.items():
         k = said["kinds"][kind]
         t.add_row(label, str(k["asked"]), *(number(k[n]) for n in names))
     show(t)
     out.print(f"{escape(said['world'])}: {escape(said['about'])}", soft_wrap=True)
+    astray = table("of the first answers", *FATES.values(), numbers=tuple(FATES.values()))
+    for kind, label in asked.items():
+        astray.add_row(label, *(number(said["kinds"][kind]["fates"][k]) for k in FATES))
+    show(astray)
     for w in said["kinds"]["templates"]["wrong"][:3]:
         out.print(f"[dim]{escape(w['says'])}[/]  {escape(str(w['means']))}", soft_wrap=True)
 

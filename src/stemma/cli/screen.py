@@ -3,8 +3,10 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import sys
 from collections.abc import Iterable
+from pathlib import Path
 from typing import Any
 
 from rich.cells import cell_len
@@ -20,6 +22,21 @@ err = Console(stderr=True, highlight=False, emoji=False)
 def said(**options: Any) -> dict[str, Any]:
     """The options that were given: those that are not None."""
     return {k: v for k, v in options.items() if v is not None}
+
+
+def started() -> list[str]:
+    """The words that start this program once more, to be pasted: `stemma` where that is what the shell finds, else the
+    script or `python -m stemma` as they were typed; `torchrun` where several processes train together."""
+    if (together := int(os.environ.get("LOCAL_WORLD_SIZE", "1"))) > 1:
+        return ["torchrun", "--nproc-per-node", str(together), "-m", "stemma"]
+    script = Path(sys.argv[0])
+    spec = getattr(sys.modules["__main__"], "__spec__", None)
+    if spec is not None and spec.name == "stemma.__main__":
+        return sys.orig_argv[:len(sys.orig_argv) - len(sys.argv) + 1]
+    if script.stem != "stemma" or script.parent == Path():
+        return ["stemma"]
+    found = shutil.which("stemma")
+    return ["stemma" if found and script.exists() and os.path.samefile(found, script) else sys.argv[0]]
 
 
 def print_json(value: Any) -> None:

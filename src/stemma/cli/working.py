@@ -17,7 +17,7 @@ from rich.markup import escape
 from ..core.sentence import many
 from .reading import Json, examples, hang
 from .reads import asks_wings, is_split, is_there, known, look_again, look_first, of_wings, reads_data
-from .screen import err, number, out, parse_sets, print_json, said
+from .screen import err, number, out, parse_sets, print_json, said, started
 
 Env = Annotated[str | None, typer.Option("--env", metavar="NAME", help="The same as --data env:NAME, a world to live "
                                          "in: drawn-pendulum, takecover or cartpole-swingup.")]
@@ -192,7 +192,8 @@ def doctor(
     if as_json:
         print_json(report.as_dict() | {"begin": first} | ({} if mended is None else {"mended": mended.as_dict()}))
     elif first is not None:
-        out.print(f"\n[bold]To begin with[/]\n  [cyan]{escape(first['command'])}[/]", soft_wrap=True)
+        command = " ".join([shlex.join(started()), *first["command"].split(" ")[1:]])
+        out.print(f"\n[bold]To begin with[/]\n  [cyan]{escape(command)}[/]", soft_wrap=True)
         out.print(f"[dim]{escape(first['says'])}[/]")
     if mended is not None and not as_json:
         _say_converted(mended)
@@ -341,7 +342,8 @@ def train(
     spent = Spent.of(record)
     out.print(f"{score}{many(spent.steps, 'step')} in {spent}. [bold]{escape(str(run.path))}[/]", soft_wrap=True)
     what = f"--data {shlex.quote(data)}" if data else f"--env {env}"
-    out.print(f"[dim]next: stemma evaluate {shlex.quote(str(run.path))} {what}[/]", soft_wrap=True)
+    head = shlex.join([*started(), "evaluate", str(run.path)])
+    out.print(f"[dim]next: {escape(head)} {escape(what)}[/]", soft_wrap=True)
     return None
 
 

@@ -21,9 +21,12 @@ import signal
 import sys
 import threading
 import time
+import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, NoReturn
+
+from .sentence import teller
 
 TOLD = tuple(getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name))
 # seconds within which a second Ctrl-C is the first one, sent twice: by the terminal and by a program between
@@ -117,11 +120,12 @@ def _handled(handler: Callable[[int, Any], None]) -> Iterator[None]:
 
 def command(main: Callable[[], object]) -> NoReturn:
     """Run a program's `main`. Told to end, it leaves no children, says so in a line,
-    and the status is that of the signal; a user's mistake is a line, and 2."""
+    and the status is that of the signal; a user's mistake is a line, and 2; a warning is a line."""
     from .samples import StemmaError
 
     try:
-        with raised():
+        with raised(), warnings.catch_warnings():
+            warnings.showwarning = teller(lambda text: print(f"note: {text}", file=sys.stderr))
             main()
     except StemmaError as error:
         end_children()

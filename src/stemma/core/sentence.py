@@ -1,6 +1,9 @@
 """How things are said in a line. Apart, so that `stemma list` reads cards without loading anything heavy."""
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
 
 def first_sentence(said: str) -> str:
     """The first paragraph of a file's docstring on one line, up to its arXiv number."""
@@ -12,4 +15,18 @@ def many(n: int, one: str, several: str = "") -> str:
     return f"{n:,} {one if n == 1 else several or one + 's'}"
 
 
-__all__ = ["first_sentence", "many"]
+def teller(say: Callable[[str], object]) -> Callable[..., None]:
+    """A `warnings.showwarning` that hands each warning to `say` once, as one line, without the place in our code where
+    it was raised."""
+    told: set[str] = set()
+
+    def tell(message: Warning | str, category: type[Warning], filename: str, lineno: int, file: Any = None,
+             line: str | None = None) -> None:
+        if (text := " ".join(str(message).split())) not in told:
+            told.add(text)
+            say(text)
+
+    return tell
+
+
+__all__ = ["first_sentence", "many", "teller"]

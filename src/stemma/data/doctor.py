@@ -416,9 +416,12 @@ def _remarks(opened: dict[str, Records], report: Report) -> None:
     for same in (names for names in alike.values() if len(names) > 1):
         report.notes.append(f"{' and '.join(map(repr, same))} are classes of their own, and differ in case, blanks or "
                             "hyphens alone: give them one name where they are one")
+    if odd := [c for c in report.classes if c != c.strip() or not c]:
+        report.notes.append(f"the class{'es' * (len(odd) > 1)} {', '.join(map(repr, odd[:4]))} "
+                            f"{'have' if len(odd) > 1 else 'has'} blanks around the name, or no name: a typing error?")
     for name, figures in report.splits.items():
         if figures.empty:
-            report.notes.append(f"{name}: {figures.empty} of {figures.images} pictures have no object; they train as "
+            report.notes.append(f"{name}: {figures.empty} of {figures.images} pictures have no object: all of each is "
                                 "background")
         absent = [c for c, n in figures.classes.items() if n == 0]
         if absent:
@@ -487,20 +490,14 @@ def _render(report: Report, console: Console, examples: int, rows: int) -> None:
         for s in report.splits.values():
             total.update(s.classes)
         unit = next(iter(report.splits.values())).unit
-        table = _titled(console, f"{unit} of each class")
-        table.add_column("class", overflow="fold")
-        for name in report.splits:
-            table.add_column(name, justify="right")
         ranked = [c for c, _ in total.most_common()]
         ranked = [c for c in ranked if total[c]]
-        for c in ranked[:rows]:
-            table.add_row(escape(c), *(f"{s.classes.get(c, 0):,}" for s in report.splits.values()))
-        if len(total) > len(ranked):
-            table.add_row(f"{len(total) - len(ranked)} others", *("0" for _ in report.splits))
-        if len(ranked) > rows:
-            table.add_row(f"... and {len(ranked) - rows} more",
-                          *(f"{sum(s.classes.get(c, 0) for c in ranked[rows:]):,}" for s in report.splits.values()))
-        console.print(table)
+        labels = [*map(escape, ranked[:rows]), *([f"{len(total) - len(ranked)} others"] if len(total) > len(ranked)
+                  else []), *([f"... and {len(ranked) - rows} more"] if len(ranked) > rows else [])]
+        counts = {name: [*(f"{s.classes.get(c, 0):,}" for c in ranked[:rows]), *(["0"] if len(total) > len(ranked)
+                         else []), *([f"{sum(s.classes.get(c, 0) for c in ranked[rows:]):,}"] if len(ranked) > rows
+                         else [])] for name, s in report.splits.items()}
+        _render_counts(f"{unit} of each class", labels, counts, console)
         for title, key in (("object size, share of the picture's side", "relative_sizes"),
                            ("aspect, width / height", "aspects")):
             bins = Counter[str]()
@@ -534,6 +531,30 @@ def _render(report: Report, console: Console, examples: int, rows: int) -> None:
         last = ("training refuses the data until those named so are mended" if report.refused
                 else "none that training refuses; it mends or skips what it can")
         console.print(f"{len(report.faults)} fault{'s' * (len(report.faults) > 1)}: {last}")
+
+
+def _render_counts(title: str, labels: Sequence[str], counts: dict[str, list[str]], console: Console) -> None:
+    """Tables of a column a split under one title, each of as many splits as the console is wide."""
+    from rich.cells import cell_len
+
+    between = 3
+    first = min(max(map(cell_len, ("class", *labels))), console.width // 2)
+    left = list(counts)
+    while left:
+        names: list[str] = []
+        room = console.width - first
+        while left:
+            room -= max(map(cell_len, (left[0], *counts[left[0]]))) + between
+            if room < 0 and names:
+                break
+            names.append(left.pop(0))
+        table = _titled(console, title)
+        table.add_column("class", overflow="fold")
+        for name in names:
+            table.add_column(name, justify="right", overflow="fold")
+        for label, *row in zip(labels, *(counts[n] for n in names), strict=True):
+            table.add_row(label, *row)
+        console.print(table)
 
 
 def _render_sizes(report: Report, console: Console, boxed: bool) -> None:

@@ -6,6 +6,7 @@ import csv
 import io
 import os
 import re
+import time
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
@@ -42,6 +43,15 @@ def read_bytes(path: Path) -> bytes:
     if is_pointer(raw):
         raise DataError(str(path), "is a Git LFS pointer, not the file itself", "run `git lfs pull` in its repository")
     return raw
+
+
+def remembered(reads: Any, path: Path) -> Any:
+    """What `reads(path, changed, size)`, an `lru_cache`, says of a file; asked anew where it changed in the last two
+    seconds, for the clock of a file system may stand still between two changes. Raises `OSError`."""
+    s = path.stat()
+    if abs(time.time() - s.st_mtime) < 2:
+        reads = reads.__wrapped__
+    return reads(str(path), s.st_mtime_ns, s.st_size)
 
 
 def text_of(raw: bytes, path: str | Path) -> str:
@@ -156,7 +166,8 @@ def is_remark(line: str) -> bool:
 
 def fits_line(name: str) -> bool:
     """Whether a list of one name a line gives a name back, but for blanks around it."""
-    return bool(name.strip()) and not is_remark(name.strip()) and not _NO_LINE.search(name)
+    return (bool(name.strip()) and not is_remark(name.strip()) and not _NO_LINE.search(name)
+            and not name.strip().startswith("\ufeff"))
 
 
 # ---------------------------------------------------------------- what is not used
@@ -233,5 +244,6 @@ def _many(files: list[str], one: str, several: str = "") -> str:
 
 __all__ = [
     "CLASS_FILES", "NOTES", "SPLITS", "SPLIT_OF", "Unused", "class_file", "class_list", "class_path", "fits_line",
-    "given_folder", "inside", "lines_of", "named_lines", "read_bytes", "rows_of", "table_of", "text_of", "unused",
+    "given_folder", "inside", "lines_of", "named_lines", "read_bytes", "remembered", "rows_of", "table_of",
+    "text_of", "unused",
 ]

@@ -24,6 +24,7 @@ from .files import SPLIT_OF, Unused, unused
 from .images import packed_in, subfolders, walk, walked_once
 from .options import flag_of
 from .readers import (
+    bdd100k,
     caltech,
     citypersons,
     coco,
@@ -32,6 +33,8 @@ from .readers import (
     csv_tables,
     cvat,
     datumaro,
+    dota,
+    imagefolder,
     kitti,
     label_studio,
     labelme,
@@ -49,7 +52,7 @@ from .strangers import stranger
 
 # of labelling tools and tables: each knows its own files
 TOOLS: tuple[ModuleType, ...] = (labelme, cvat, label_studio, via, createml, supervisely, datumaro, kitti, visdrone,
-                                 crowdhuman, citypersons, caltech, wider, csv_tables)
+                                 crowdhuman, citypersons, caltech, wider, bdd100k, dota, imagefolder, csv_tables)
 FORMATS: dict[str, ModuleType] = {m.FORMAT: m for m in (coco, voc, yolo, panoptic, maps, *TOOLS)}
 LABELS = "labels:"  # before a part of a mixture of which the labels of whole pictures are read (`data.mix`)
 _SCENES = re.compile(r"(scenes|crowds)(?::(\d{1,5})(?::(\d{1,8}))?)?")
@@ -62,7 +65,8 @@ _LOOKED = (
     "masks/ of PNGs, SPLIT/ and SPLITannot/), exports of labelme, CVAT, Label Studio, VIA, CreateML, Supervisely and "
     "Datumaro, KITTI (label_2/), VisDrone (annotations/*.txt), CrowdHuman (*.odgt), CityPersons "
     "(*_gtBboxCityPersons.json, anno_*.mat), Caltech Pedestrians (*.vbb, bbGt's text files), WIDER FACE "
-    "(*_bbx_gt.txt), CSV tables of boxes"
+    "(*_bbx_gt.txt), BDD100K (*.json of frames), DOTA (labelTxt/), Hugging Face's imagefolder (metadata.jsonl), CSV "
+    "tables of boxes"
 )
 
 
@@ -161,6 +165,8 @@ def formats_at(path: Path) -> list[str]:
     if yolo.looks_like(path):
         found.append("yolo")
     found += [m.FORMAT for m in TOOLS if m.looks_like(path)]
+    if "yolo" in found and {"dota", "kitti", "visdrone"} & set(found) and not yolo.has_rows(path):
+        found.remove("yolo")  # a text file in labels/ need not be YOLO's
     if "csv" in found and len(found) > 1:
         found.remove("csv")  # a table beside annotations is about them
     if not found and maps.layouts(path) or found == ["yolo"] and maps.layouts(path):

@@ -41,6 +41,8 @@ _WIDE = (  # kinds that may hold more than 8 bits
     ".png", ".apng", ".tif", ".tiff", ".pgm", ".pnm", ".ppm", ".pfm", ".jp2", ".j2k", ".jpf", ".jpx", ".fits", ".fit",
     ".im", ".sgi",
 )
+# Pillow's remarks on damaged metadata and on sizes, which are judged here
+_REMARKS = ("ignore", None, Warning, re.compile(r"PIL\."), 0)
 _PLAIN = re.compile(r"[\w-][\w.-]*(?:/[\w-][\w.-]*)*", re.ASCII)  # names that nothing can be wrong with: most
 _FEW_BITS = re.compile(r"L;([24])")  # how Pillow calls grey of fewer than 8 bits
 LOOK = 64  # pictures of a set that are looked at for its scale
@@ -114,10 +116,9 @@ def header(path: str | Path) -> Header:
                 found = _jpeg_header(f.read(1 << 16))
                 if found is not None:
                     return found
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", Image.DecompressionBombWarning)
-            with Image.open(path) as im:
-                return Header(im.height, im.width, _orientation(im))
+        _quiet()
+        with Image.open(path) as im:
+            return Header(im.height, im.width, _orientation(im))
     except FileNotFoundError:
         raise DataError(str(path), "there is no such image", "restore the file or remove its record") from None
     except _BROKEN as e:
@@ -130,10 +131,9 @@ def pages_of(path: str | Path) -> int:
     if os.path.splitext(path)[1].lower() not in (".tif", ".tiff"):
         return 1
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            with Image.open(path) as im:
-                return int(getattr(im, "n_frames", 1))
+        _quiet()
+        with Image.open(path) as im:
+            return int(getattr(im, "n_frames", 1))
     except _BROKEN:
         return 1
 
@@ -174,13 +174,12 @@ def read_image(
         warnings.warn(f"{path}: {head.width} x {head.height} pixels take {pixels * 3 / 1e6:.0f} MB; cut it into tiles "
                       "if memory is short", stacklevel=2)
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # Pillow's remarks on damaged metadata; the size was judged above
-            with Image.open(path) as im:
-                if at_least is not None and im.format == "JPEG" and min(im.size) > at_least:
-                    short = min(im.size)
-                    im.draft("RGB", (im.width * at_least // short + 1, im.height * at_least // short + 1))
-                out = _rgb(im, lambda: white if white is not None else _white_beside(path))
+        _quiet()
+        with Image.open(path) as im:
+            if at_least is not None and im.format == "JPEG" and min(im.size) > at_least:
+                short = min(im.size)
+                im.draft("RGB", (im.width * at_least // short + 1, im.height * at_least // short + 1))
+            out = _rgb(im, lambda: white if white is not None else _white_beside(path))
     except FileNotFoundError:
         raise DataError(str(path), "there is no such image", "restore the file or remove its record") from None
     except _BROKEN as e:
@@ -201,12 +200,11 @@ def read_map(path: str | Path, limit: int = MAX_PIXELS, colours: bool = False, t
         raise DataError(str(path), f"has {head.width} x {head.height} pixels, more than the {limit:,} that are read",
                         "cut it into tiles")
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            with Image.open(path) as im:
-                stretched = None if colours or tones else _stretched(im)
-                plain = "RGB" if colours else {"LA": "L", "RGBA": "RGB", "CMYK": "RGB", "YCbCr": "RGB"}.get(im.mode)
-                out = np.array(im if plain is None else im.convert(plain))
+        _quiet()
+        with Image.open(path) as im:
+            stretched = None if colours or tones else _stretched(im)
+            plain = "RGB" if colours else {"LA": "L", "RGBA": "RGB", "CMYK": "RGB", "YCbCr": "RGB"}.get(im.mode)
+            out = np.array(im if plain is None else im.convert(plain))
     except FileNotFoundError:
         raise DataError(str(path), "there is no such map", "restore the file or remove its picture") from None
     except _BROKEN as e:
@@ -288,12 +286,11 @@ def white_of(paths: Sequence[str | Path], look: int = LOOK) -> White | None:
         try:
             if not _may_be_wide(able[k]):
                 continue
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore")
-                with Image.open(able[k]) as im:
-                    if im.width * im.height <= MAX_PIXELS and (im.mode.startswith("I") or im.mode == "F"):
-                        pixels = np.nan_to_num(np.array(im).astype(np.float32), nan=0.0, posinf=0.0, neginf=0.0)
-                        found.append((float(pixels.max(initial=0.0)), im.mode == "F"))
+            _quiet()
+            with Image.open(able[k]) as im:
+                if im.width * im.height <= MAX_PIXELS and (im.mode.startswith("I") or im.mode == "F"):
+                    pixels = np.nan_to_num(np.array(im).astype(np.float32), nan=0.0, posinf=0.0, neginf=0.0)
+                    found.append((float(pixels.max(initial=0.0)), im.mode == "F"))
         except _BROKEN:
             continue  # named where it is read
     if not found:
@@ -469,6 +466,13 @@ def cut_to_8_bits(paths: Sequence[str | Path], look: int = LOOK) -> str:
 
 
 # ---------------------------------------------------------------- inside
+
+
+def _quiet() -> None:
+    """Nothing is heard of Pillow's remarks from here on. Pictures are read by many threads, and what
+    `warnings.catch_warnings` puts back is the whole process's: of two threads the last one would leave it silent."""
+    if _REMARKS not in warnings.filters:
+        warnings.filterwarnings("ignore", module=r"PIL\.")
 
 
 def _may_be_wide(path: Path) -> bool:

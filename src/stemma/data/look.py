@@ -21,7 +21,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ..core.samples import IGNORE, Dataset, Sample
+from ..core.samples import IGNORE, DataError, Dataset, Sample
+from ..core.sentence import many
 from .transforms import scale_image
 
 PICTURES = 200  # of these the truth is read, evenly spread
@@ -82,13 +83,15 @@ def look(data: Dataset) -> Look:
     lie = None if maps is None else share(maps)
     if lie is not None and lie.clear(PLACES, SIDEWAYS[0]):
         return Look(len(data), short, True, f"where things lie tells top from bottom ({lie})", lie, None, tenth)
-    lit = share(light(data, _spread(len(data), SEEN))) if len(at) > 1 else None
+    seen = light(data, _spread(len(data), SEEN) if len(at) > 1 else [])
+    lit = share(seen) if len(seen) > 1 else None
     if lit is not None and lit.clear(LIGHT, SIDEWAYS[1]):
         return Look(len(data), short, True, f"the light tells top from bottom ({lit})", lie, lit, tenth)
     if len(data) < FEW:
-        return Look(len(data), short, None, f"{len(data)} pictures are too few to tell", lie, lit, tenth)
-    seen = "neither where things lie nor the light" if lie is not None else "nothing in the light"
-    return Look(len(data), short, False, f"{seen} tells top from bottom ({lie or lit})", lie, lit, tenth)
+        few = many(len(data), "picture is", "pictures are")
+        return Look(len(data), short, None, f"{few} too few to tell", lie, lit, tenth)
+    what = "neither where things lie nor the light" if lie is not None else "nothing in the light"
+    return Look(len(data), short, False, f"{what} tells top from bottom ({lie or lit})", lie, lit, tenth)
 
 
 def _spread(count: int, most: int) -> list[int]:
@@ -169,14 +172,18 @@ def _cells(m: np.ndarray) -> np.ndarray:
 
 
 def light(data: Dataset, at: Sequence[int]) -> np.ndarray:
-    """float32 (n, 1, GRID, GRID): the brightness of the parts of pictures, from each one's mean, in its deviations."""
+    """float32 (n, 1, GRID, GRID): the brightness of the parts of pictures, from each one's mean, in its deviations.
+    What cannot be read is passed over, for training to tell; empty where nothing can."""
     found = []
     for i in at:
-        image = data[i].image
+        try:
+            image = data[i].image
+        except (DataError, OSError):
+            continue
         assert image is not None
         grey = scale_image(image, (64, 64)).astype(np.float32).mean(-1)
         found.append(_cells((grey - grey.mean()) / (grey.std() + 5))[None])
-    return np.stack(found)
+    return np.array(found, np.float32)
 
 
 def smallest_tenth(truths: Sequence[Sample]) -> float | None:

@@ -18,6 +18,7 @@ from typing import Any, Literal, Protocol
 import numpy as np
 
 from stemma.core.samples import IGNORE, Classes, DataError, Info, Points, Sample
+from stemma.core.sentence import many
 
 from .images import ROOMS, Header, check_name, cut_to_8_bits, header, may_be_wide, packed_in, read_image, white_of
 from .misread import Spelt, misread
@@ -818,8 +819,8 @@ def _nothing(draft: Draft, t: Table, faults: list[Fault], split: str) -> Fault |
     if not draft.counted or draft.table.maps is not None:
         return None
     if not len(t.boxes):
-        return fault("no objects", f"has no objects in any of the {len(t.files)} images of split '{split}'",
-                     draft.hint or "add annotations; there is nothing to learn or to measure")
+        return fault("no objects", f"has no objects in any of the {many(len(t.files), 'image')} of split '{split}'",
+                     draft.hint or "add annotations, or name another split; there is nothing to learn or to measure")
     if t.crowd.all():
         return fault("all crowd", f"all {len(t.boxes)} objects of split '{split}' are {draft.crowds}: they pay no loss "
                      "and cost no precision, so nothing is left to learn or to measure", f"{draft.unmark} for every "

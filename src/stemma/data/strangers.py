@@ -5,6 +5,7 @@ import re
 from pathlib import Path
 
 from .images import walk
+from .readers.pages import head
 
 MEDICAL = "write its slices as PNG or TIFF, and its masks beside them"
 COCO = "write its objects as COCO's JSON"
@@ -23,14 +24,11 @@ KNOWN = (
     ("a project of VIA 3", r"\.json", rb'"data_format_version"\s*:\s*"3|__VIA_PROJECT_ID__|"vid_list"',
      "export COCO's JSON"),
     ("VIA 3's table", r"\.csv", rb"CSV_HEADER = metadata_id", "export COCO's JSON"),
-    ("BDD100K's frames (Scalabel)", r"\.json", rb'"box2d"|"poly2d"', "make COCO's JSON of them with scalabel's "
-     "scalabel.label.to_coco"),
     ("a JSON of videos (YouTube-VIS)", r"\.json", rb'"videos"\s*:|"video_id"\s*:', "write COCO's JSON with an image a "
      "frame"),
     ("Labelbox's JSON", r"\.json", rb'"External ID"|"Labeled Data"|"data_row"\s*:', COCO),
     ("Scale's JSON (Nucleus)", r"\.jsonl?", rb'"reference_id"|"annotation_id"', COCO),
     ("a language model's JSONL", r"\.jsonl", rb'"(suffix|messages|conversations)"\s*:', "export COCO's JSON"),
-    ("DOTA's turned boxes", r"(^|/)labelTxt[^/]*/[^/]+\.txt", rb"", "write them as polygons of COCO's"),
     ("ICDAR's outlines of words", r"(^|/)gt_[^/]+\.txt", rb"^(\xef\xbb\xbf)?(\d+,){4}", "write them as polygons of "
      "COCO's"),
     ("keras-yolo3's list of boxes", r"\.txt", rb"(?m)^\S.*\.(jpe?g|png)( [\d.]+(,[\d.]+){4})+\r?$", "write a CSV with "
@@ -43,8 +41,9 @@ KNOWN = (
      "--format panoptic --labels v2.0/panoptic/panoptic_2020.json --images images"),
     ("the whole of ADE20K", r"ADE_(train|val|frame)_\w+(_atr\.txt|\.json)", rb"", "take ADEChallengeData2016, which "
      "has a map of classes for each picture, or make COCO's panoptic JSON of it"),
-    ("Hugging Face's list of pictures", r"(^|/)metadata\.(jsonl|csv)", rb'file_name"?\s*[:,]', "write its boxes as "
-     "COCO's JSON, or as a CSV of pictures and boxes"),
+    ("Hugging Face's list of pictures, without boxes", r"(^|/)metadata\.(jsonl|csv)", rb'file_name"?\s*[:,]', "write "
+     "boxes into a column objects; for classes of whole pictures put them into a folder a class, for masks write the "
+     "maps into masks/ beside images/"),
     ("Hugging Face's Parquet, with the pictures in it", r"\.parquet", rb"^PAR1", "write the pictures as files, and "
      "their boxes as COCO's JSON"),
     ("OpenImages' table of masks", r"\.csv", rb"MaskPath,ImageID", "put the table of boxes beside it, or make "
@@ -66,18 +65,10 @@ def stranger(where: Path) -> tuple[str, str] | None:
     names = walk(where, _ENDS)
     for what, ends, begins, mend in KNOWN:
         found = [n for n in names if re.search(f"(?:{ends})$", n, re.I)]
-        hit = next((n for n in found[:FEW] if not begins or re.search(begins, _head(where / n))), None)
+        hit = next((n for n in found[:FEW] if not begins or re.search(begins, head(where / n, HEAD))), None)
         if hit is not None:
             return f"{hit} is {what}, which is not read", mend
     return None
-
-
-def _head(path: Path) -> bytes:
-    try:
-        with path.open("rb") as f:
-            return f.read(HEAD)
-    except OSError:
-        return b""
 
 
 __all__ = ["KNOWN", "stranger"]

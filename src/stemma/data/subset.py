@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from ..core.samples import Dataset, Info, Sample, at_least
+from ..core.sentence import many
 
 
 @dataclass
@@ -81,14 +82,14 @@ def spread(data: Dataset, limit: int | None) -> Dataset:
 def told(count: int, whole: int | None, split: str | None) -> str:
     """So many pictures of a split in words: "128 of the 4,952 pictures of test", "1 picture"."""
     part = (f"{count:,} of the {whole:,} pictures" if whole and whole != count
-            else f"{count:,} picture{'s' * (count != 1)}")
+            else many(count, "picture"))
     return f"{part} of {split}" if split else part
 
 
-def told_of(data: Dataset) -> str:
-    """`told` of a data set that may be a part of a split."""
+def told_of(data: Dataset, count: int | None = None) -> str:
+    """`told` of a data set that may be a part of a split; count: how many of its pictures could be read."""
     whole = data.base if isinstance(data, Subset) else data
-    return told(len(data), len(whole), getattr(data, "split", None))
+    return told(len(data) if count is None else count, len(whole), getattr(data, "split", None))
 
 
 __all__ = ["Subset", "read_at", "spread", "subset", "told", "told_of"]

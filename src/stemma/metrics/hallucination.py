@@ -183,7 +183,7 @@ class Bound:
 
 
 def bound(monofact_rate: float, miscalibration: float, facts: int, false: int, documents: int,
-          delta: float = 0.01, regularity: float = 1.0) -> Bound:
+          delta: float = 0.01, regularity: float = 1.0, even: bool = True) -> Bound:
     """Theorem 1's bound: MF - Mis - 3 exp(-s) / delta - sqrt(6 ln(6 / delta) / n), where exp(-s) is |F| / |H|.
 
     At delta .01 these are the paper's 300 |F| / |H| and 7 / sqrt(n), the second rounded up from 6.195. Raises
@@ -194,12 +194,17 @@ def bound(monofact_rate: float, miscalibration: float, facts: int, false: int, d
     the first term is r times as large, as the theorem's proof has it. For of g, what lies on facts that were not told
     is r |F in U| / |U| of it at most, in expectation; and what level sets of both kinds mix, r |told| / |U|. Both
     together are r |F| / |U| < r |F| / |H|, and exceed 3 / delta times that with probability delta / 3.
+
+    even: where it is no, facts alone are regular and what a sentence says may tell how often it is told (the paper's
+    corollary). A level set then has of what was not told, in expectation, no more mass than facts, r |F in U| / |U| of
+    its sentences; its told ones, n over all sets, share in that. So the term has the documents besides: n + 1 times,
+    of which the one is g's own mass on facts not told, and the corollary n.
     """
     if not 0 < delta < 1:
         raise ValueError(f"delta is a probability between 0 and 1, not {delta}")
     if not regularity >= 1:
         raise ValueError(f"a regularity is 1 or more, not {regularity}")
-    return Bound(monofact_rate, miscalibration, 3 * regularity * facts / false / delta,
+    return Bound(monofact_rate, miscalibration, 3 * regularity * facts / false / delta * (1 if even else documents + 1),
                  concentration(documents, delta), delta)
 
 

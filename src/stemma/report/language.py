@@ -9,6 +9,7 @@ from typing import Any
 
 from ..core import outputs
 from ..core.sentence import many
+from ..engine.language.meanings import FATES
 from . import charts, words
 from .sheet import PALETTE, System, answered, definitions, fold, grid, leaf, made_on, page, remark, runs_of
 from .tags import table, tag, text
@@ -119,6 +120,9 @@ def _facts_answer(r: dict[str, Any]) -> Answer:
     if tilted := [w["regularity"] for _, _, w in found if (w.get("regularity") or 1.0) > 1]:
         more.append(f"Facts are regular but for a factor of {max(tilted):.2f}, by which the bound's term of sparsity "
                     "is multiplied.")
+    if not all(w.get("even", True) for _, _, w in found):
+        more.append("Where what a sentence says tells how often it is told, the term of sparsity has the number of "
+                    "documents besides (the corollary for facts alone).")
     if any(w["regular"] is not True and not w.get("regularity") for _, _, w in found):
         more.append("Not all facts here are known to be regular: of those the theorem says nothing.")
     for s in r["systems"]:
@@ -216,18 +220,21 @@ def _meanings_answer(r: dict[str, Any]) -> Answer:
 
 def _meanings_pictures(r: dict[str, Any], colour: dict[str, int]) -> list[tuple[str, str, str, str]]:
     labels = (("combinations", "fillings not seen"), ("templates", "forms not seen"), ("seen", "trained on"))
-    heads = ("system", "on", "sentences", "asked", "exact", "can be run", "denotes the right", "once in five")
+    heads = ("system", "on", "sentences", "asked", "exact", "can be run", "denotes the right", "once in five",
+             *FATES.values())
     rows = [tag("tr", tag("th", text(s["title"]), scope="row"), tag("td", text(w["short"]), cls="left"),
                 tag("td", label, cls="left"),
                 tag("td", str(w["kinds"][kind]["asked"])),
-                *(_cell(w["kinds"][kind][n]) for n in ("exact", "executable", "denotation", "once")))
+                *(_cell(w["kinds"][kind][n]) for n in ("exact", "executable", "denotation", "once")),
+                *(_cell(w["kinds"][kind]["fates"][n]) for n in FATES))
             for s, x, w in _worlds(r) if x is s["runs"][0] for kind, label in labels]
     wrong = [tag("tr", tag("th", text(s["title"]), scope="row"), tag("td", text(e["says"]), cls="left"),
-                 *(tag("td", tag("code", text(e[k])), cls="left") for k in ("means", "wanted")))
+                 *(tag("td", tag("code", text(str(e[k] or "–"))), cls="left") for k in ("means", "wanted")),
+                 tag("td", text(e["fate"]), cls="left"))
              for s, x, w in _worlds(r) if x is s["runs"][0] for kind, _ in labels for e in w["kinds"][kind]["wrong"]]
     tables = table(_heads(heads), rows, "sortable")
     errors = table("".join(tag("th", n, scope="col", cls="left") for n in
-                           ("system", "says", "was taken to mean", "means")), wrong, "plain wrap")
+                           ("system", "says", "was taken to mean", "means", "what became of it")), wrong, "plain wrap")
     return [("kinds", "Sentences", "What was seen and what was not", tables),
             ("wrong", "Wrong", "What was misunderstood", errors if wrong else "")]
 

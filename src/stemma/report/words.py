@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+from ..core.sentence import many
 from ..data.subset import told
 from ..engine.pictures.verdict import CHANCE, Verdict, verdict
 
@@ -248,7 +249,7 @@ def lead(results: dict[str, Any], first: dict[str, Any], other: dict[str, Any], 
 
 
 def _pictures(results: dict[str, Any], count: int) -> str:
-    return f"{count:,} {_split(results)}pictures"
+    return many(count, f"{_split(results)}picture")
 
 
 def _split(results: dict[str, Any]) -> str:
@@ -308,7 +309,7 @@ def _why(rivals: list[Verdict], results: dict[str, Any], seeds: int) -> str:
     count = max(v.count for v in rivals)
     said = [f"their {seeds} seeds overlap"] if any(v.seeds == "overlap" for v in rivals) else []
     if any(v.pictures == "few" for v in rivals):
-        said.append(f"{_pictures(results, count)} are too few")
+        said.append(f"{_pictures(results, count)} {'is' if count == 1 else 'are'} too few")
     elif any(v.pictures == "level" for v in rivals):
         said.append(f"{_pictures(results, count)} are not enough")
     return (" and " if all(v.seeds == "overlap" and v.pictures != "apart" for v in rivals)

@@ -19,6 +19,7 @@ from ..core.types import Losses, Moves, StemmaError
 from ..ops.edits import THRESHOLD, share_of
 from ..parts.editing.guidance import Drop, Guidance, Pass, together
 from ..parts.editing.noise import Aim, Noise, Sampler, aimed, noised
+from ..parts.editing.shared import told_once
 from ..parts.preprocess import UNIT, Preprocess
 
 
@@ -155,9 +156,9 @@ class EditModel(nn.Module):
 
         text, image: scales of the guidance; steps: of the sampler; the spec's where not given. All noise of a picture
         is that of its seed (one number: the same for each), so that it does not depend on what else is in the batch;
-        noise: the first noise instead. The picture's code and the sentence's are computed once, and the passes of a
-        step are one batch; a pass of weight 0 is not taken. Raises `StemmaError` for sides that the network cannot
-        take.
+        noise: the first noise instead. The picture's code and the sentence's, its keys and values too, are computed
+        once, and the passes of a step are one batch; a pass of weight 0 is not taken. Raises `StemmaError` for sides
+        that the network cannot take.
         """
         if images.shape[-1] % self.step or images.shape[-2] % self.step:
             raise StemmaError(f"sides are multiples of {self.step} here, not {images.shape[-1]} x {images.shape[-2]}")
@@ -183,7 +184,8 @@ class EditModel(nn.Module):
 
         count, alphas = self.spec.sampler.steps if steps is None else steps, self.alphas.cpu()
         z = self.spec.sampler.first(draw(), alphas, count) if noise is None else noise
-        z = self.spec.sampler(tell, z, alphas, self.spec.aim, count, draw)
+        with told_once(self.net):
+            z = self.spec.sampler(tell, z, alphas, self.spec.aim, count, draw)
         made: Tensor = self.codec.back(z).float()
         return made
 

@@ -13,7 +13,6 @@ annotators outline, whose hand is the less steady the more of an object is hidde
 """
 from __future__ import annotations
 
-import argparse
 import json
 from collections.abc import Iterator, Sequence
 from itertools import combinations
@@ -22,8 +21,7 @@ from typing import Any
 
 import numpy as np
 
-from ..core import outputs
-from ..core.sentence import first_sentence
+from ..core import interrupts, outputs
 from ..core.types import Sample, StemmaError
 from ..data.readers.amodal import annotated
 from ..data.readers.coco import load_json
@@ -32,6 +30,7 @@ from ..engine.running.progress import going
 from ..metrics import plain
 from ..metrics.amodal import HEAVY, OCCLUSION, Agreement, agreement
 from ..ops.depth import depth_pairs
+from . import Asked, natural, number, seed
 
 
 def unsteady(s: Sample, noise: float, rng: np.random.Generator) -> Sample:
@@ -98,12 +97,12 @@ def numbers(pairs: Iterator[tuple[Sample, Sample]]) -> dict[str, Any]:
 
 def main(argv: Sequence[str] | None = None) -> None:
     """The command of this file's head."""
-    parser = argparse.ArgumentParser(prog="python -m stemma.studies.annotators",
-                                     description=first_sentence(__doc__ or ""))
-    parser.add_argument("file", nargs="?")
-    parser.add_argument("--scenes", type=int, default=60)
-    parser.add_argument("--noise", type=float, default=0.1)
-    parser.add_argument("--seed", type=int, default=0)
+    parser = Asked("annotators", __doc__)
+    parser.add_argument("file", nargs="?", help="annotations in COCOA's JSON; drawn scenes where it is not given")
+    parser.add_argument("--scenes", type=natural, default=60, help="how many are drawn")
+    parser.add_argument("--noise", type=number(float, 0), default=0.1,
+                        help="how far the drawn annotators err, as a share of a region's size")
+    parser.add_argument("--seed", type=seed, default=0)
     parser.add_argument("--out", default="runs/annotators")
     a = parser.parse_args(argv)
     place = Path(a.out) / "annotators.json"
@@ -117,4 +116,4 @@ def main(argv: Sequence[str] | None = None) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    interrupts.command(main)

@@ -18,7 +18,6 @@ told beside how often what is said next is false.
 """
 from __future__ import annotations
 
-import argparse
 import itertools
 import json
 import tempfile
@@ -29,11 +28,11 @@ from typing import Any
 import numpy as np
 
 from ..core import interrupts, outputs
-from ..core.sentence import first_sentence
 from ..data.language.facts import Facts, open_facts
 from ..engine.language import facts, learning
 from ..engine.running.progress import going
 from ..metrics import hallucination as rates
+from . import Asked, natural
 
 PROMPTS = 100
 SYSTEMS: dict[str, tuple[str, dict[str, Any]]] = {
@@ -154,9 +153,8 @@ def answer(record: dict[str, Any]) -> str:
 
 def main(argv: list[str] | None = None) -> None:
     """The command of this file's head."""
-    parser = argparse.ArgumentParser(prog="python -m stemma.studies.calibrations",
-                                     description=first_sentence(__doc__ or ""))
-    parser.add_argument("--seeds", type=int, default=3)
+    parser = Asked("calibrations", __doc__)
+    parser.add_argument("--seeds", type=natural, default=3)
     parser.add_argument("--out", default="runs/calibrations")
     a = parser.parse_args(argv)
     print(answer(study(a.out, a.seeds)))

@@ -11,7 +11,6 @@ out, as the paper does, and --content pictures tells information by these counts
 """
 from __future__ import annotations
 
-import argparse
 import json
 from dataclasses import replace
 from importlib.resources import files
@@ -19,9 +18,9 @@ from pathlib import Path
 from typing import Any
 
 from ..core import interrupts, outputs
-from ..core.sentence import first_sentence
 from ..core.types import StemmaError
 from ..data.concepts import PICTURES, Chosen, choose, read_counts, read_list, read_wordnet
+from . import Asked
 
 LISTS = {"pool": "imagenet21k_miil_w21_synsets.txt", "seen": "imagenet_synsets.txt"}
 
@@ -52,7 +51,7 @@ def selected(folder: str | Path, pool: str | Path | None = None, seen: str | Pat
 
 def main(argv: list[str] | None = None) -> None:
     """The command of this file's head."""
-    ask = argparse.ArgumentParser(prog="python -m stemma.studies.concepts", description=first_sentence(__doc__ or ""))
+    ask = Asked("concepts", __doc__)
     ask.add_argument("dictionary", help="folder of WordNet 3.0's data.noun and index.sense")
     ask.add_argument("--pool", help="file of concepts to choose from")
     ask.add_argument("--seen", help="file of concepts that were seen")

@@ -10,7 +10,6 @@ same net's features (the input of its last layers, of pure noise beside the pict
 """
 from __future__ import annotations
 
-import argparse
 import base64
 import io
 import itertools
@@ -27,9 +26,8 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from ..core import interrupts, outputs
-from ..core.sentence import first_sentence
 from ..core.types import StemmaError
-from ..data.editing.loading import At, mask_at
+from ..data.editing.loading import At, mask_at, readable
 from ..data.editing.open import restricted, spread
 from ..engine.editing import measure
 from ..engine.running import checkpoint
@@ -37,6 +35,7 @@ from ..engine.running.progress import going
 from ..report import charts
 from ..report.sheet import grid, leaf, remark
 from ..report.tags import tag, text
+from . import Asked, natural
 
 STEPS = (1, 2, 3, 5, 20, 100)
 FITTED, ROUNDS = 400, 60  # edits that a linear reading is fitted to, and its steps of L-BFGS
@@ -108,7 +107,7 @@ def _one_pass(m: Any, data: str, split: str, limit: int) -> dict[str, Any]:
 
     def read(part: str, count: int) -> tuple[Tensor, list[Any], np.ndarray]:
         at = At(spread(restricted(data, ["mark"], part), count), size)
-        pairs = [at.truth(i) for i in range(len(at))]
+        pairs = list(readable(at, range(len(at))).values())
         before = torch.from_numpy(np.stack([at.sized(p)[0] for p in pairs])).float() / 255
         return before, pairs, np.stack([mask_at(p.mask, (size, size)) for p in pairs if p.mask is not None])
 
@@ -224,12 +223,13 @@ def steps_page(r: dict[str, Any]) -> str:
 
 def main(argv: list[str] | None = None) -> None:
     """The commands of this file's head."""
-    parser = argparse.ArgumentParser(prog="python -m stemma.studies.editors", description=first_sentence(__doc__ or ""))
-    parser.add_argument("what", choices=("scales", "steps"))
+    parser = Asked("editors", __doc__)
+    parser.add_argument("what", choices=("scales", "steps"),
+                        help="what the two scales of guidance trade, or how many steps an answer takes")
     parser.add_argument("run")
     parser.add_argument("--data", default="edits:16")
     parser.add_argument("--out", default="")
-    parser.add_argument("--limit", type=int, default=60)
+    parser.add_argument("--limit", type=natural, default=60)
     parser.add_argument("--split", default="val")
     a = parser.parse_args(argv)
     out = a.out or f"runs/{a.what}"

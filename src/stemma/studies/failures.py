@@ -11,7 +11,6 @@ other things left alone.
 """
 from __future__ import annotations
 
-import argparse
 import base64
 import io
 import json
@@ -25,7 +24,6 @@ from PIL import Image
 from scipy.stats import binomtest
 
 from ..core import interrupts, outputs
-from ..core.sentence import first_sentence
 from ..core.types import StemmaError
 from ..data.editing.drawn import KINDS
 from ..data.editing.hard import Hard
@@ -35,6 +33,7 @@ from ..engine.running import checkpoint
 from ..engine.running.progress import going
 from ..report.sheet import grid, leaf, remark
 from ..report.tags import tag, text
+from . import Asked
 
 CLASSES = ("count", "move", "swap", "spatial", "viewpoint")
 EACH, SIDE = 12, 64  # prompts of a class, and the pixels that they are drawn at
@@ -129,8 +128,7 @@ def page(r: dict[str, Any], png: str) -> str:
 
 def main(argv: list[str] | None = None) -> None:
     """The command of this file's head."""
-    parser = argparse.ArgumentParser(prog="python -m stemma.studies.failures",
-                                     description=first_sentence(__doc__ or ""))
+    parser = Asked("failures", __doc__)
     parser.add_argument("runs", nargs="+")
     parser.add_argument("--out", default="runs/failures")
     a = parser.parse_args(argv)

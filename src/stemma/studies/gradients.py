@@ -9,7 +9,6 @@ detector most lie at 0, and a hump of outliers at 1.
 """
 from __future__ import annotations
 
-import argparse
 import json
 import math
 from collections.abc import Iterable, Sequence
@@ -21,7 +20,6 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from ..core import interrupts, outputs
-from ..core.sentence import first_sentence
 from ..core.types import Batch, StemmaError
 from ..data.open import open_split, spread
 from ..engine.pictures import outside
@@ -30,6 +28,7 @@ from ..engine.running.devices import pick_device
 from ..engine.running.progress import going
 from ..report import charts
 from ..skeletons.dense import DenseRule
+from . import Asked, natural
 
 
 @torch.no_grad()
@@ -92,14 +91,13 @@ def page(record: dict[str, Any]) -> str:
 
 def main(argv: list[str] | None = None) -> None:
     """The command of this file's head."""
-    parser = argparse.ArgumentParser(prog="python -m stemma.studies.gradients",
-                                     description=first_sentence(__doc__ or ""))
+    parser = Asked("gradients", __doc__)
     parser.add_argument("runs", nargs="+")
     parser.add_argument("--data", required=True)
     parser.add_argument("--split", default="val")
     parser.add_argument("--out", default="runs/gradients")
-    parser.add_argument("--bins", type=int, default=30)
-    parser.add_argument("--limit", type=int)
+    parser.add_argument("--bins", type=natural, default=30, help="of the histogram of gradient lengths")
+    parser.add_argument("--limit", type=natural)
     parser.add_argument("--device", default="auto")
     args = parser.parse_args(argv)
     record = study(args.runs, args.data, args.out, args.split, args.bins, args.limit, device=args.device)

@@ -12,7 +12,6 @@ samples a second of processor time: of rejection those that it accepts, of a cha
 """
 from __future__ import annotations
 
-import argparse
 import json
 import math
 from pathlib import Path
@@ -20,10 +19,10 @@ from time import process_time
 from typing import Any
 
 from ..core import interrupts, outputs
-from ..core.sentence import first_sentence
 from ..data.language.meanings import DOMAINS
 from ..parts.language.church.infer import Method, infer
 from ..parts.language.church.reader import ChurchError, read
+from . import Asked, natural, seed
 
 FINITE = """
 (define strength (mem (lambda (who) (uniform-draw '(30 50 70)))))
@@ -85,10 +84,9 @@ def answer(record: dict[str, Any]) -> str:
 
 def main(argv: list[str] | None = None) -> None:
     """The command of this file's head."""
-    parser = argparse.ArgumentParser(prog="python -m stemma.studies.inference",
-                                     description=first_sentence(__doc__ or ""))
-    parser.add_argument("--matches", type=int, default=10)
-    parser.add_argument("--seed", type=int, default=0)
+    parser = Asked("inference", __doc__)
+    parser.add_argument("--matches", type=natural, default=10, help="of tug-of-war, told one after another")
+    parser.add_argument("--seed", type=seed, default=0)
     parser.add_argument("--out", default="runs/inference")
     a = parser.parse_args(argv)
     print(answer(study(a.out, a.matches, a.seed)))

@@ -9,7 +9,6 @@ lookahead.json and lookahead.html: returns with their interval, and what a decis
 """
 from __future__ import annotations
 
-import argparse
 import json
 from dataclasses import replace
 from pathlib import Path
@@ -18,7 +17,6 @@ from typing import Any
 import torch
 
 from ..core import interrupts, outputs
-from ..core.sentence import first_sentence
 from ..core.types import StemmaError
 from ..engine.running import checkpoint
 from ..engine.running.clock import Stopwatch
@@ -27,6 +25,7 @@ from ..engine.worlds import agents, lives
 from ..parts.worlds.plan import Lookahead
 from ..report import charts
 from ..report.tags import tag, text
+from . import Asked, natural, seed
 
 WAYS = ("actor", "search", "search and critic", "search, critic and actor")
 
@@ -109,14 +108,14 @@ def page(record: dict[str, Any]) -> str:
 
 def main(argv: list[str] | None = None) -> None:
     """The command of this file's head."""
-    parser = argparse.ArgumentParser(prog="python -m stemma.studies.lookahead",
-                                     description=first_sentence(__doc__ or ""))
+    parser = Asked("lookahead", __doc__)
     parser.add_argument("run")
     parser.add_argument("--out", default="runs/lookahead")
-    parser.add_argument("--horizons", type=int, nargs="+", default=[5, 15, 30])
-    parser.add_argument("--episodes", type=int, default=20)
-    parser.add_argument("--candidates", type=int, default=128)
-    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--horizons", type=natural, nargs="+", default=[5, 15, 30],
+                        help="steps that a search looks ahead")
+    parser.add_argument("--episodes", type=natural, default=20, help="of the world, for each way")
+    parser.add_argument("--candidates", type=natural, default=128, help="action sequences of a search")
+    parser.add_argument("--seed", type=seed, default=0)
     parser.add_argument("--device", default="auto")
     args = parser.parse_args(argv)
     record = study(args.run, args.out, tuple(args.horizons), args.episodes, args.candidates, args.seed, args.device)

@@ -12,7 +12,6 @@ What the model draws has a truth too: a pair is true where the colours that its 
 """
 from __future__ import annotations
 
-import argparse
 import base64
 import hashlib
 import io
@@ -31,7 +30,6 @@ from torch.nn import functional as F
 from ..core import interrupts, outputs
 from ..core.part import In
 from ..core.samples import Info
-from ..core.sentence import first_sentence
 from ..core.types import StemmaError
 from ..data.editing.captions import Told
 from ..data.editing.drawn import COLOURS, Edits
@@ -44,6 +42,7 @@ from ..ops.edits import patches
 from ..parts.editing.nets import Words
 from ..report.sheet import grid, leaf, remark
 from ..report.tags import tag, text
+from . import Asked, natural, seed
 
 ARMS = {"rendered": "drawn exactly", "made": "made by a model", "filtered": "made, and kept by the filter"}
 KIND = "recolour"
@@ -264,10 +263,10 @@ def page(r: dict[str, Any], png: str) -> str:
 
 def main(argv: list[str] | None = None) -> None:
     """The command of this file's head."""
-    parser = argparse.ArgumentParser(prog="python -m stemma.studies.pairs", description=first_sentence(__doc__ or ""))
+    parser = Asked("pairs", __doc__)
     parser.add_argument("--budget", default="90s")
-    parser.add_argument("--prompts", type=int, default=250)
-    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--prompts", type=natural, default=250, help="that pairs are made of")
+    parser.add_argument("--seed", type=seed, default=0)
     parser.add_argument("--out", default="runs/pairs")
     a = parser.parse_args(argv)
     print(answer(study(a.out, a.budget, a.prompts, a.seed)))

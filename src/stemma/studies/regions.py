@@ -16,7 +16,6 @@ A run is left out of a part that says nothing of it.
 """
 from __future__ import annotations
 
-import argparse
 import json
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
@@ -30,7 +29,6 @@ import torch
 from torch import Tensor, nn
 
 from ..core import interrupts, outputs
-from ..core.sentence import first_sentence
 from ..core.types import Dataset, StemmaError
 from ..data.open import open_split, spread
 from ..engine.pictures import outside
@@ -49,6 +47,7 @@ from ..report import charts
 from ..report.tags import tag
 from ..skeletons.refined import RefinedModel
 from ..skeletons.two_stage import TwoStageModel
+from . import Asked, natural, number
 
 OVERLAPS = tuple(round(0.5 + 0.05 * i, 2) for i in range(10))
 ALLOWED = (0.3, 0.4, 0.5, 0.6, 0.7, 0.8)  # overlaps that boxes of a class may have
@@ -226,14 +225,15 @@ def heights(model: nn.Module, data: Dataset, device: str) -> list[dict[str, Any]
 # ---------------------------------------------------------------- the study
 
 
-def groups_of(asked: Sequence[str], names: tuple[str, ...]) -> dict[str, tuple[int, ...]]:
-    """Labels by group, "all" first; a group is "class,class". Raises `StemmaError` for a class that is none."""
+def groups_of(asked: Sequence[str], names: tuple[str, ...], option: str = "--of") -> dict[str, tuple[int, ...]]:
+    """Labels by group, "all" first; a group is "class,class", as `option` names them. Raises `StemmaError` for a class
+    that is none."""
     found = {"all": tuple(range(len(names)))}
     for group in asked:
         mine = group.split(",")
         unknown = [c for c in mine if c not in names]
         if unknown:
-            raise StemmaError(f"--of {group}: there is no class '{unknown[0]}' among {', '.join(names)}")
+            raise StemmaError(f"{option} {group}: there is no class '{unknown[0]}' among {', '.join(names)}")
         found[group] = tuple(names.index(c) for c in mine)
     return found
 
@@ -321,15 +321,14 @@ def page(record: dict[str, Any]) -> str:
 
 def main(argv: list[str] | None = None) -> None:
     """The command of this file's head."""
-    parser = argparse.ArgumentParser(prog="python -m stemma.studies.regions",
-                                     description=first_sentence(__doc__ or ""))
+    parser = Asked("regions", __doc__)
     parser.add_argument("runs", nargs="+")
     parser.add_argument("--data", required=True)
     parser.add_argument("--split", default="val")
     parser.add_argument("--of", action="append", default=[], metavar="CLASS,CLASS", help="a group of classes apart")
     parser.add_argument("--part", action="append", default=[], choices=PARTS, help="that part alone")
-    parser.add_argument("--score", type=float, default=0.3)
-    parser.add_argument("--limit", type=int)
+    parser.add_argument("--score", type=number(float, 0, 1), default=0.3, help="the least of a find that is looked at")
+    parser.add_argument("--limit", type=natural)
     parser.add_argument("--which", choices=("best", "last"), default="last")
     parser.add_argument("--out", default="runs/regions")
     parser.add_argument("--device", default="auto")

@@ -11,7 +11,6 @@ paired: a seed's three networks begin with the same weights and see the same pic
 """
 from __future__ import annotations
 
-import argparse
 import itertools
 import json
 from pathlib import Path
@@ -24,7 +23,7 @@ from numpy.typing import NDArray
 from ..core import interrupts, outputs
 from ..core.paper import get
 from ..core.part import In
-from ..core.sentence import first_sentence, many
+from ..core.sentence import many
 from ..data import drawn_concepts as drawn
 from ..data.labelled import Part
 from ..engine.running.budget import Budget
@@ -36,6 +35,7 @@ from ..report import charts
 from ..report.sheet import definitions, grid, leaf, remark
 from ..report.tags import tag, text
 from ..skeletons.protocol import Look
+from . import Asked, natural
 
 ARMS = {"coarse": "A as one class", "real": "A split into its kinds", "chance": "A split by chance"}
 SHOTS = (1, 4, 16)
@@ -172,11 +172,10 @@ def page(record: dict[str, Any]) -> str:
 
 def main(argv: list[str] | None = None) -> None:
     """The command of this file's head."""
-    parser = argparse.ArgumentParser(prog="python -m stemma.studies.splitting",
-                                     description=first_sentence(__doc__ or ""))
-    parser.add_argument("--seeds", type=int, default=10)
-    parser.add_argument("--steps", type=int, default=300)
-    parser.add_argument("--width", type=int, default=8)
+    parser = Asked("splitting", __doc__)
+    parser.add_argument("--seeds", type=natural, default=10)
+    parser.add_argument("--steps", type=natural, default=300, help="of each network's training")
+    parser.add_argument("--width", type=natural, default=8, help="channels of the networks, tiny-WIDTH")
     parser.add_argument("--out", default="runs/splitting")
     a = parser.parse_args(argv)
     print(answer(study(a.out, a.seeds, a.steps, a.width)))

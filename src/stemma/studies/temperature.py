@@ -10,7 +10,6 @@ score in the world.
 """
 from __future__ import annotations
 
-import argparse
 import json
 from pathlib import Path
 from typing import Any
@@ -18,7 +17,6 @@ from typing import Any
 import torch
 
 from ..core import interrupts, outputs
-from ..core.sentence import first_sentence
 from ..core.types import StemmaError
 from ..engine.running import checkpoint
 from ..engine.running.progress import going
@@ -26,6 +24,7 @@ from ..engine.worlds import agents, dreams, lives
 from ..engine.worlds.evolve import strategy
 from ..report import charts
 from ..report.tags import tag, text
+from . import Asked, natural, positive, seed
 
 # dream, world; table 2
 PAPER = {0.10: (2086, 193), 0.50: (2060, 196), 1.00: (1145, 868), 1.15: (918, 1092), 1.30: (732, 753)}
@@ -135,14 +134,14 @@ def page(record: dict[str, Any]) -> str:
 
 def main(argv: list[str] | None = None) -> None:
     """The command of this file's head."""
-    parser = argparse.ArgumentParser(prog="python -m stemma.studies.temperature",
-                                     description=first_sentence(__doc__ or ""))
+    parser = Asked("temperature", __doc__)
     parser.add_argument("run")
     parser.add_argument("--out", default="runs/temperature")
-    parser.add_argument("--temperatures", type=float, nargs="+", default=[0.1, 0.5, 1.0, 1.15, 1.3])
-    parser.add_argument("--generations", type=int, default=60)
-    parser.add_argument("--episodes", type=int, default=30)
-    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--temperatures", type=positive, nargs="+", default=[0.1, 0.5, 1.0, 1.15, 1.3],
+                        help="of the dream; a controller is evolved in each")
+    parser.add_argument("--generations", type=natural, default=60, help="of each controller")
+    parser.add_argument("--episodes", type=natural, default=30, help="of the world, for each controller")
+    parser.add_argument("--seed", type=seed, default=0)
     parser.add_argument("--device", default="auto")
     args = parser.parse_args(argv)
     record = study(args.run, args.out, tuple(args.temperatures), args.generations, args.episodes,

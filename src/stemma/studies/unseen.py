@@ -12,7 +12,6 @@ on where it was stopped.
 """
 from __future__ import annotations
 
-import argparse
 import json
 from collections.abc import Sequence
 from pathlib import Path
@@ -24,7 +23,6 @@ import stemma
 
 from ..core import interrupts, outputs
 from ..core import paper as cards
-from ..core.sentence import first_sentence
 from ..core.types import Dataset, StemmaError
 from ..data.open import open_split, spread
 from ..data.subset import subset
@@ -33,6 +31,7 @@ from ..engine.running.devices import pick_device
 from ..engine.running.runs import Run
 from ..metrics.detection import Record
 from ..metrics.recall import average_recall
+from . import Asked, natural
 from .regions import groups_of, seen
 
 LIMITS = (10, 100, 1000)
@@ -69,7 +68,7 @@ def study(papers: Sequence[str], data: str | Path, out: str | Path, held: Sequen
     outputs.claim([Path(out) / "unseen.json", Path(out) / "unseen.html"])
     train, val = open_split(data, "train"), open_split(data, "val")
     pictures, where = spread(open_split(data, "test"), limit), pick_device(device)
-    groups = groups_of(held, train.info.classes.names)
+    groups = groups_of(held, train.info.classes.names, "--without")
     every = [labels for name, labels in groups.items() if name != "all"]
     if len(every) < 2 or len(set(sum(every, ()))) < sum(map(len, every)):
         raise StemmaError("--without takes two groups of classes or more, with no class in two of them, so that each "
@@ -116,13 +115,13 @@ def page(record: dict[str, Any]) -> str:
 
 def main(argv: list[str] | None = None) -> None:
     """The command of this file's head."""
-    parser = argparse.ArgumentParser(prog="python -m stemma.studies.unseen",
-                                     description=first_sentence(__doc__ or ""))
-    parser.add_argument("papers", nargs="+")
+    parser = Asked("unseen", __doc__)
+    parser.add_argument("papers", nargs="+", help="names of papers (`stemma list`)")
     parser.add_argument("--data", required=True)
-    parser.add_argument("--without", action="append", required=True, metavar="CLASS,CLASS")
+    parser.add_argument("--without", action="append", required=True, metavar="CLASS,CLASS",
+                        help="classes that are left out of training together; twice or more")
     parser.add_argument("--budget", default="30s")
-    parser.add_argument("--limit", type=int)
+    parser.add_argument("--limit", type=natural)
     parser.add_argument("--out", default="runs/unseen")
     parser.add_argument("--device", default="auto")
     a = parser.parse_args(argv)

@@ -14,7 +14,6 @@ and of nets that say whole masks alone (AmodalMask) the one answer that they hav
 """
 from __future__ import annotations
 
-import argparse
 import json
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -26,7 +25,6 @@ from typing import Any
 from torch import Tensor, nn
 
 from ..core import interrupts, outputs
-from ..core.sentence import first_sentence
 from ..core.types import Dataset, Detections, StemmaError
 from ..data.open import open_split, spread
 from ..engine.pictures.measure import run_over
@@ -39,6 +37,7 @@ from ..metrics.detection import Record
 from ..metrics.recall import average_recall
 from ..parts.windows.complete import Grow
 from ..skeletons.complete import CompletionModel
+from . import Asked, natural
 
 ANSWERS = ("seen", "at once", "grown")
 SMALL = Grow(2, 0.15)  # of a net that was made without
@@ -130,12 +129,11 @@ def page(record: dict[str, Any]) -> str:
 
 def main(argv: list[str] | None = None) -> None:
     """The command of this file's head."""
-    parser = argparse.ArgumentParser(prog="python -m stemma.studies.whole",
-                                     description=first_sentence(__doc__ or ""))
+    parser = Asked("whole", __doc__)
     parser.add_argument("runs", nargs="+")
     parser.add_argument("--data", required=True)
     parser.add_argument("--split", default="test")
-    parser.add_argument("--limit", type=int)
+    parser.add_argument("--limit", type=natural)
     parser.add_argument("--which", choices=("best", "last"), default="last")
     parser.add_argument("--out", default="runs/whole")
     parser.add_argument("--device", default="auto")

@@ -2,7 +2,8 @@
 instruction was made for the picture as it lies (`Pair.sided`)."""
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import warnings
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,6 +15,7 @@ from torch import Tensor
 from ...core.recipe import Recipe
 from ...core.types import DataError
 from ..loader import Loader
+from ..records import DataWarning
 from .pairs import ANSWERS, Pair, Pairs
 
 KEPT = 1 << 30  # bytes of pictures that are held in memory
@@ -93,6 +95,17 @@ class At:
         return self.held[i], self.said[i]
 
 
+def readable(at: At, numbers: Iterable[int]) -> dict[int, Pair]:
+    """The edits of these numbers but for those that cannot be read, which are told."""
+    found = {}
+    for i in numbers:
+        try:
+            found[i] = at.truth(i)
+        except (DataError, OSError) as error:
+            warnings.warn(f"{error} (it is left out)", DataWarning, stacklevel=3)
+    return found
+
+
 class PairLoader(Loader):
     """Batches of edits; `make` builds one of (before, after, tokens, index, tokens of the second picture's description,
     colours of answers), pictures in 0..1. Order, rank's share,
@@ -149,4 +162,4 @@ class PairLoader(Loader):
                          torch.tensor([f[1] for f in found]), self.tokens(seen), torch.tensor(colours))
 
 
-__all__ = ["At", "PairLoader", "mask_at", "stretched"]
+__all__ = ["At", "PairLoader", "mask_at", "readable", "stretched"]

@@ -14,6 +14,7 @@ import numpy as np
 
 from ...core.samples import DataError, Info
 from ...core.sentence import many
+from ..files import SPLITS
 from ..finding import each_of
 from ..records import DataWarning
 from . import folders, published
@@ -21,6 +22,7 @@ from .asked import Asked, is_asked
 from .drawn import is_drawn, open_drawn
 from .hard import Hard
 from .pairs import Pair, Pairs, info_of
+from .photos import Photos, are_photos
 from .restored import Restored, is_restored
 
 Tasks = tuple[tuple[str, float], ...]
@@ -87,14 +89,18 @@ def open_edits(where: Any, split: str = "train", follow_links: bool = False) -> 
     if is_made(where):
         from ..open import open_dataset
 
-        data = open_dataset(str(where).partition(":")[2], split)
+        place = str(where).partition(":")[2]
+        if is_restored(where) and are_photos(place):
+            return Restored(Photos(place, split, follow_links), split)
+        data = open_dataset(place, split)
         return Asked(data, split) if is_asked(where) else Restored(data, split)
     if not is_edits(where):
         raise DataError(str(where)[:400], "holds no edits", "name drawn ones (edits:64); a folder as InstructPix2Pix "
                         "(seeds.json), MagicBrush (edit_turns.json), gRefCOCO (grefs(unc).json and instances.json), "
-                        "GoPro, REDS, SIDD or CLWD publish them; a list of your own (edits.csv, edits.json or "
-                        "edits.jsonl with before, after, instruction); asked:DATA for data with masks, maps or "
-                        "keypoints; or restored:DATA to blur and mend pictures of any data")
+                        "GQA-Inpaint (train_scenes.json), GoPro, REDS, SIDD or CLWD publish them; a list of your own "
+                        "(edits.csv, edits.json or edits.jsonl with before, after, instruction); asked:DATA for data "
+                        "with masks, maps or keypoints; or restored:DATA to blur and mend pictures of any data or "
+                        "folder")
     found = published.open_sound(Path(where), split, follow_links)
     if found.faults:
         masks = sum(f.kind == folders.MASK for f in found.faults)
@@ -114,7 +120,8 @@ def splits(where: Any) -> tuple[str, ...]:
     if is_made(where):
         from ..open import splits as there
 
-        return there(str(where).partition(":")[2])
+        place = str(where).partition(":")[2]
+        return tuple(SPLITS) if is_restored(where) and are_photos(place) else there(place)
     return ("train", "val", "test") if is_drawn(where) else published.splits_at(Path(where))
 
 

@@ -1,29 +1,30 @@
 """The layouts of folders of edits that are published, behind one door: edits (`folders`), spoiled and sound pictures
-(`restored`), things told by a sentence (`referred`), lists of edits (`listed`)."""
+(`restored`), things told by a sentence (`referred`), things taken out (`removed`), lists of edits (`listed`)."""
 from __future__ import annotations
 
 import functools
 from pathlib import Path
 
-from . import folders, listed, referred, restored
+from . import folders, listed, referred, removed, restored
 from .folders import Folder
 
 
 def format_at(path: Path) -> str:
-    """"instruct-pix2pix", "magicbrush", "refcoco", "restoration", "edits" (a list), or "" where a folder holds none."""
+    """"instruct-pix2pix", "magicbrush", "refcoco", "restoration", "edits" (a list), "gqa-inpaint", or "" where a
+    folder holds none."""
     if found := folders.format_at(path):
         return found
     if referred.is_referred(path):
         return "refcoco"
     if restored.layout_at(path):
         return "restoration"
-    return "edits" if listed.lists_at(path) else ""
+    return "edits" if listed.lists_at(path) else "gqa-inpaint" if removed.lists_at(path) else ""
 
 
 def splits_at(path: Path) -> tuple[str, ...]:
     """The splits that are there."""
-    where = {"refcoco": referred.splits_at, "restoration": restored.splits_at, "edits": listed.splits_at}.get(
-        format_at(path))
+    where = {"refcoco": referred.splits_at, "restoration": restored.splits_at, "edits": listed.splits_at,
+             "gqa-inpaint": removed.splits_at}.get(format_at(path))
     return where(path) if where is not None else folders.splits_at(path)
 
 
@@ -38,6 +39,8 @@ def open_folder(path: Path, split: str, follow_links: bool = False) -> Folder:
             return restored.open_spoiled(path, split, follow_links)
         case "edits":
             return listed.open_listed(path, split, follow_links)
+        case "gqa-inpaint":
+            return removed.open_removed(path, split, follow_links)
     return folders.open_folder(path, split, follow_links)
 
 
@@ -48,7 +51,8 @@ def _checked(path: str, split: str, follow_links: bool, changed: tuple[float, ..
 
 def open_sound(path: Path, split: str, follow_links: bool = False) -> Folder:
     """`folders.sound`, remembered while the lists stay as they are; folders without lists are walked anew."""
-    lists = [*folders.lists_at(path), *referred.lists_at(path), *listed.lists_at(path).values()]
+    lists = [*folders.lists_at(path), *referred.lists_at(path), *listed.lists_at(path).values(),
+             *removed.lists_at(path), *path.glob("*_instructions*.json")]
     if not lists:
         return folders.sound(open_folder(path, split, follow_links))
     return _checked(str(path), split, follow_links, tuple(p.stat().st_mtime for p in lists))

@@ -1,7 +1,8 @@
 """Pictures to be mended: blurred by a motion, noisy or under a watermark, and as they should be; asked for as
 InstructDiffusion asks (its sec. 3.1).
 
-restored:DATA   the pictures of any data that `data.open` reads, spoiled here, in each of three ways
+restored:DATA   the pictures of any data that `data.open` reads, or of any folder (`photos`), spoiled here, in each of
+                three ways
 SPLIT/...       folders of spoiled and sound pictures as InstructDiffusion's release reads them (dataset/low_level), by
                 what they are called: input and target (GoPro), blur and sharp (REDS, and GoPro as it is published),
                 input and gt (SIDD), Watermarked_image and Watermark_free_image (CLWD). Partners have one name, but for

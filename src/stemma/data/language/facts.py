@@ -9,6 +9,7 @@ factoid is a row of word numbers, or its code: the row read as one number, first
     arithmetic:words=100        "a < b" for all numbers below 100: facts that a rule tells, not arbitrary ones
     facts:words=1000,places=3   who, what and when alone: 10^9 possible sentences
     facts:tilt=4                sentences of one half of the first words are true four times as often as the others
+    facts:order=listed          the earlier a fact stands in the list of sentences, the oftener it is told
     FOLDER                      facts.csv (a column a word, and `weight`), documents.csv (a row a document)
 
 `alpha=0+0.5+1` names a family of worlds, one for each value.
@@ -66,7 +67,8 @@ class World:
     """A law from which a world of facts is drawn. `alpha`: a fact's probability falls with its rank to this power
     (law zipf), or its weight is the whole part of a Pareto number of this shape (law pareto, Miao and Kearns 2025).
     `tilt`: how many times as often sentences that begin with a word of the first half of its list are true; 1 is the
-    paper's regular facts, more are regular but for a factor."""
+    paper's regular facts, more are regular but for a factor. `order`: which of the facts are told often has nothing to
+    do with what they say (random), or the earlier in the list of sentences the oftener (listed)."""
 
     kind: str = "facts"
     words: int = 100
@@ -77,6 +79,7 @@ class World:
     places: int = 5
     seed: int = 0
     tilt: float = 1.0
+    order: str = "random"
 
     def __post_init__(self) -> None:
         for name, least in (("words", 2), ("facts", 1), ("documents", 1), ("alpha", 0), ("places", 1), ("seed", 0),
@@ -85,6 +88,8 @@ class World:
                 raise StemmaError(f"a world of facts has {name} of {least} or more, not {getattr(self, name)}")
         if self.law not in ("zipf", "pareto"):
             raise StemmaError(f"facts are told by the law zipf or pareto, not '{self.law}'")
+        if self.order not in ("random", "listed"):
+            raise StemmaError(f"facts are told in the order random or listed, not '{self.order}'")
         if self.law == "pareto" and not self.alpha:
             raise StemmaError("the law pareto has a shape above 0: say alpha=1")
         if self.possible >= MOST:
@@ -138,7 +143,7 @@ class World:
     def name(self) -> str:
         return f"{self.kind}:" + ",".join(
             f"{f.name}={getattr(self, f.name):g}" if f.type == "float" else f"{f.name}={getattr(self, f.name)}"
-            for f in fields(self)[1:] if f.name != "tilt" or self.tilt > 1)
+            for f in fields(self)[1:] if f.name not in ("tilt", "order") or getattr(self, f.name) != f.default)
 
     def word(self, slot: int, i: int) -> str:
         """The i-th word of a place in the sentence."""
@@ -163,12 +168,14 @@ class World:
             weight = np.minimum(np.floor(rng.pareto(self.alpha, len(codes)) + 1), 1e6)
         else:
             weight = np.arange(1, len(codes) + 1, dtype=np.float64) ** -self.alpha
+        if self.order == "listed":
+            codes, weight = np.sort(codes), np.sort(weight)[::-1]
         p = weight / weight.sum()
         told = rng.choice(len(codes), size=self.documents, p=p)
         held = np.random.default_rng([self.seed, 12]).choice(len(codes), size=min(self.documents, 10_000), p=p)
         names = tuple(self.word(s, i) for s, n in enumerate(self.sizes) for i in range(n))
         return Facts(self.name, self.slots, self.sizes, names, codes, p, told, held, self.regular,
-                     parts=(self.leading,) if self.tilt > 1 else ())
+                     parts=(self.leading,) if self.tilt > 1 else (), even=self.order == "random")
 
 
 def distinct(rng: np.random.Generator, below: int, count: int) -> np.ndarray:
@@ -196,6 +203,7 @@ class Facts:
     note: str = ""  # what was made of a folder that does not say it
     # codes at which the list of sentences is divided into parts; within each every sentence is as likely to be true
     parts: tuple[int, ...] = ()
+    even: bool = True  # whether what a sentence says tells nothing of how often it is told: regular probabilities
 
     @property
     def possible(self) -> int:

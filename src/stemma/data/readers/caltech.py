@@ -17,7 +17,7 @@ from typing import Any
 
 from stemma.core.samples import DataError
 
-from ..files import given_folder, read_bytes, text_of
+from ..files import given_folder, read_bytes, remembered, text_of
 from ..images import SUFFIXES, subfolders, walk
 from ..options import spelled
 from ..records import OUT, Draft, Fault
@@ -96,7 +96,7 @@ def read(
     notes = [f"{aside} of the boxes are to be ignored (groups, unclear persons): they are crowds"] if aside else []
     others = {s.name for p in found for s in p.shapes}
     for path in sorted({f for s in splits(where, labels).values() for f in s.files} - set(source.files)):
-        others |= _named(path, path.stat().st_mtime_ns)  # a class has one number in all splits
+        others |= remembered(_named, path)  # a class has one number in all splits
     order = None if names is not None else sorted(others) or ["person"]
     return pages.draft_of(where, source, found, FORMAT, split, images=images, names=names, order=order, word="object",
                           faults=faults, notes=notes, follow_links=follow_links)
@@ -141,8 +141,9 @@ def _video(path: Path, frames: dict[tuple[str, str], dict[int, str]], which: str
 
 
 @lru_cache(maxsize=1 << 16)
-def _named(path: Path, changed: int) -> frozenset[str]:
+def _named(file: str, changed: int, size: int) -> frozenset[str]:
     """The classes of a file; none where it is broken, which is told where it is read."""
+    path = Path(file)
     try:
         said = _objects(path)[1] if _vbb(path) else [
             line.split()[0] for line in text_of(read_bytes(path), path).splitlines()[1:] if len(line.split()) == 12]

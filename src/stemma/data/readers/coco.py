@@ -1,8 +1,10 @@
 """COCO JSON: polygons, both kinds of run lengths, crowds, keypoints, arbitrary category ids;
 reading, and writing truth and results.
 
-Format: https://cocodataset.org/#format-data. Boxes are (x, y, width, height) from 0, edges continuous. Labels follow
-ascending category id. `vis_ratio`, as CityPersons has it in COCO's format, is the share of a box that can be seen.
+Format: https://cocodataset.org/#format-data. Boxes are (x, y, width, height) from 0, edges continuous. A box that CVAT
+has turned is written as if it were not, beside `attributes.rotation`: it is read as the outline of the turned one.
+Labels follow ascending category id. `vis_ratio`, as CityPersons has it in COCO's format, is the share of a box that can
+be seen.
 """
 from __future__ import annotations
 
@@ -26,7 +28,7 @@ from stemma.core import outputs
 from stemma.core.samples import Classes, DataError, Dataset, Points
 from stemma.core.values import flag, ident
 
-from ..files import SPLIT_OF, given_folder, read_bytes
+from ..files import SPLIT_OF, given_folder, read_bytes, remembered
 from ..finding import Pictures, below_common, foreign, plain_name, same_letters
 from ..images import check_name, shown
 from ..options import spelled
@@ -92,11 +94,10 @@ def _once(path: Path, pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 def looks_like(path: Path) -> str:
     """ "coco", "panoptic" or "" for a JSON file, by the keys that stand in it; nothing is parsed."""
     try:
-        stat = path.stat()
+        known = columns.stamp(path)
+        return known and columns.kind(path, known) or str(remembered(_kind, path))
     except (OSError, ValueError):
         return ""
-    known = columns.stamp(path)
-    return known and columns.kind(path, known) or _kind(str(path), stat.st_mtime_ns, stat.st_size)
 
 
 @lru_cache(maxsize=256)
@@ -118,10 +119,9 @@ def declared_classes(path: Path) -> tuple[str, ...]:
     """The category names of a JSON in ascending id, read from the place where they stand; () where that fails. Nothing
     else is parsed."""
     try:
-        stat = path.stat()
+        return tuple(remembered(_declared, path))
     except (OSError, ValueError):
         return ()
-    return _declared(str(path), stat.st_mtime_ns, stat.st_size)
 
 
 @lru_cache(maxsize=256)
@@ -636,6 +636,12 @@ def read(where: Path, source: Path, *, split: str = "", images: str | Path | Non
                                 OUT if wrong else "it is taken from the mask", True, "no box", files[i]))
             if wrong:
                 out.add(i)
+    if turned := _turned(odd, boxes, segments):
+        segments = segments.mended({n: [ring] for n, ring in turned.items()})
+        for n, ring in turned.items():
+            boxes[n] = rle.bounds([ring], 0, 0)
+        notes.append(f"{len(turned)} annotations have the attribute 'rotation' and the box before it is turned: they "
+                     "are read as outlines of the turned box, and a box is the upright one around it")
     bare = np.flatnonzero(segments.absent()).tolist()
     if len(bare) == len(segments):
         segments = None
@@ -694,6 +700,22 @@ def _plain(source: Path) -> columns.Plain | None:
     if known is not None and columns.stamp(source) == known:
         columns.keep(source, known, looks_like(source), found)
     return found
+
+
+def _turned(odd: Iterable[tuple[int, Any]], boxes: np.ndarray, segments: Segments) -> dict[int, list[float]]:
+    """Annotation -> corners of its box (x1, y1, x2, y2), turned clockwise about its centre by `attributes.rotation` in
+    degrees, as CVAT writes it; of those that have no outline but the box itself."""
+    out = {}
+    for n, a in odd:
+        more = a.get("attributes")
+        degrees = numbers([[more.get("rotation")]], 1)[0, 0] if isinstance(more, dict) else math.nan
+        x1, y1, x2, y2 = boxes[n].tolist()
+        box, own = [x1, y1, x2, y1, x2, y2, x1, y2], segments[n]
+        drawn = isinstance(own, list) and len(own) == 1 and bool(
+            np.abs(numbers(own, 8)[0] - box).max() < 0.5)
+        if math.isfinite(degrees) and degrees % 360 and np.isfinite(boxes[n]).all() and (own is None or drawn):
+            out[n] = rle.turned(x1, y1, x2 - x1, y2 - y1, float(degrees), ((x1 + x2) / 2, (y1 + y2) / 2))
+    return out
 
 
 _SEARCHED = ("neg_category_ids", "not_exhaustive_category_ids")

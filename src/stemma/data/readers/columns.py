@@ -40,7 +40,8 @@ from .amodal import LATER, VISIBLE
 from .segments import Growing, Segments, Store
 
 KEPT = 1 << 24  # bytes of a file from which on its columns are kept
-VERSION = 4  # of the kept columns
+_TURNED = re.compile(rb'"rotation"\s*:\s*"?-?[\d.]*[1-9]')
+VERSION = 5  # of the kept columns
 _BLOCK = 1 << 22
 _ROWS = 16  # that are parsed before their numbers are taken: few enough to lie in a processor's cache
 _HIDDEN = ("regions", *VISIBLE, "amodal", *LATER)
@@ -90,7 +91,7 @@ def beside(a: Any) -> list[str]:
     out = []
     for k, v in a.items() if isinstance(a, dict) else ():
         if k not in _Row.__struct_fields__ and k not in _KNOWN:
-            out += told(v) if isinstance(v, dict) else told({k: v})
+            out += told(v, ("rotation",)) if isinstance(v, dict) else told({k: v})
     return out
 
 
@@ -234,6 +235,7 @@ class Document:
         decode, new = msgspec.json.Decoder(_Row).decode, _Growing()
         plain: list[_Row] = []
         new.step = len(self._annotations) // _LOOKED + 1
+        some_turned = self._bytes.find(b'"rotation"') >= 0
         for k, raw in enumerate(self._annotations):
             if k % new.step == 0:
                 new.look(_value(raw))
@@ -246,7 +248,8 @@ class Document:
             if a is not None and not (a.regions is a.visible_mask is a.inmodal_seg is a.amodal is None
                                       and a.a_segm is a.i_segm is None):
                 raise NotPlain
-            sure = a is not None and a.iscrowd in _YES_NO and a.ignore in _YES_NO
+            sure = (a is not None and a.iscrowd in _YES_NO and a.ignore in _YES_NO
+                    and not (some_turned and _TURNED.search(raw)))
             if a is not None and sure:
                 plain.append(a)
                 if len(plain) < _ROWS:

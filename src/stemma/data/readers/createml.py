@@ -23,11 +23,7 @@ def looks_like(path: Path) -> bool:
 
 
 def _fits(path: Path) -> bool:
-    try:
-        with open(path, "rb") as f:
-            head = f.read(1 << 16)
-    except OSError:
-        return False
+    head = pages.head(path)
     return (head.lstrip(b"\xef\xbb\xbf \t\r\n")[:1] == b"[" and b'"image' in head and b'"annotation' in head
             and (b'"coordinates"' in head or b'"annotations":[]' in head.replace(b" ", b""))
             and b'"result"' not in head)

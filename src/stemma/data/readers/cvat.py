@@ -40,11 +40,7 @@ def looks_like(path: Path) -> bool:
 
 
 def _fits(path: Path) -> bool:
-    try:
-        with open(path, "rb") as f:
-            head = f.read(1 << 16).replace(b"\0", b"")
-    except OSError:
-        return False
+    head = pages.head(path).replace(b"\0", b"")
     return b"<annotations" in head and (b"<version>1.1" in head or b"<meta" in head or b"<image " in head)
 
 

@@ -1,6 +1,7 @@
 """Datumaro's own JSON: annotations/SPLIT.json beside images/SPLIT/. `categories.label` names the classes, an item is a
 picture, its annotations are boxes (left, top, width, height; CVAT's attribute `rotation` turns them), ellipses (two
-corners of their rectangle), polygons, masks by run lengths and points. Annotations of one group and class are parts of
+corners of their rectangle), rotated_bbox (centre, width, height and degrees), polygons, masks by run lengths, points
+and skeletons, whose elements are points of labels of their own. Annotations of one group and class are parts of
 one object: their outlines are put together, a box beside them is theirs, and so are points, which `categories.points`
 names and joins; points without a group are an object that they span. A group of several boxes is a group of objects."""
 from __future__ import annotations
@@ -21,7 +22,7 @@ from .coco import whole as whole_number
 from .pages import Page, Shape, Source
 
 FORMAT = "datumaro"
-_OBJECTS = ("bbox", "polygon", "mask", "points", "ellipse")
+_OBJECTS = ("bbox", "polygon", "mask", "points", "ellipse", "rotated_bbox", "skeleton")
 _ABOUT = ("label", "caption")  # of the whole picture, and of no object in it
 
 
@@ -31,11 +32,7 @@ def looks_like(path: Path) -> bool:
 
 
 def _fits(path: Path) -> bool:
-    try:
-        with open(path, "rb") as f:
-            head = f.read(1 << 16)
-    except OSError:
-        return False
+    head = pages.head(path)
     return b'"categories"' in head and b'"label"' in head and b'"labels"' in head and (
         b'"items"' in head or b'"dm_format_version"' in head)  # a long list of classes stands before the items
 
@@ -59,9 +56,9 @@ def read(
     for path in source.files:
         doc, _ = load_json(path)
         own = _classes(doc, path)
-        order += [n for n in own if n not in order]
         named = _named(doc, own, declared, lines)
         rows = doc.get("items")
+        order += [n for n in own if n not in order and n not in _elements(rows, own)]
         if not isinstance(rows, list):
             raise DataError(str(path), "has no list of items", "check which file this is", field="items")
         found += [p for k, row in enumerate(rows) if (p := _page(row, k, own, path, faults, passed, named)) is not None]
@@ -90,6 +87,26 @@ def _named(doc: Any, classes: list[str], names: list[str], lines: list[tuple[int
             if len(at) == 2 and all(isinstance(v, int) and 1 <= v <= len(own) for v in at):
                 lines.append(tuple(names.index(own[v - 1]) for v in at))  # type: ignore[arg-type, operator]
     return out
+
+
+def _elements(rows: Any, classes: list[str]) -> set[str]:
+    """The names of classes that are points of skeletons alone, and no objects."""
+    parts, others = set[str](), set[str]()
+    for row in rows if isinstance(rows, list) else ():
+        own = row.get("annotations") if isinstance(row, dict) else None
+        for a in own if isinstance(own, list) else ():
+            if not isinstance(a, dict):
+                continue
+            others.add(_label(a, classes))
+            inner = a.get("elements")
+            parts |= {_label(e, classes) for e in (inner if isinstance(inner, list) else ()) if isinstance(e, dict)}
+    return parts - others
+
+
+def _label(a: dict[str, Any], classes: list[str]) -> str:
+    """The class of an annotation; "" where it has none that is known."""
+    label = ident(a.get("label_id", -1))
+    return classes[label] if isinstance(label, int) and 0 <= label < len(classes) else ""
 
 
 def _classes(doc: Any, path: Path) -> list[str]:
@@ -147,8 +164,7 @@ def _page(row: Any, number: int, classes: list[str], path: Path, faults: list[Fa
 
 
 def _shape(a: dict[str, Any], kind: str, classes: list[str], number: int, named: dict[str, list[str]]) -> Shape:
-    label = ident(a.get("label_id", -1))
-    shape = Shape(classes[label] if isinstance(label, int) and 0 <= label < len(classes) else "", record=number)
+    shape = Shape(_label(a, classes), record=number)
     if not shape.name:
         shape.why = f"label_id {str(a.get('label_id'))[:20]} is none of the {len(classes)} classes"
         return shape
@@ -167,7 +183,10 @@ def _shape(a: dict[str, Any], kind: str, classes: list[str], number: int, named:
         else:
             shape.why = "its mask has no run lengths"
         return shape
-    values = a.get("bbox" if kind == "bbox" else "points")
+    if kind == "skeleton":
+        _skeleton(shape, a.get("elements"), classes)
+        return shape
+    values = a.get("bbox" if kind == "bbox" else "points", a.get(kind))
     flat = [real(v) for v in values] if isinstance(values, list) else []
     if kind == "polygon":
         shape.rings = [flat]
@@ -184,15 +203,32 @@ def _shape(a: dict[str, Any], kind: str, classes: list[str], number: int, named:
     elif len(flat) == 4 and kind == "ellipse":
         x1, y1, x2, y2 = flat
         shape.rings = [pages.ellipse((x1 + x2) / 2, (y1 + y2) / 2, abs(x2 - x1) / 2, abs(y2 - y1) / 2, about or 0.0)]
-    elif len(flat) == 4:
+    elif len(flat) == 5 and kind == "rotated_bbox":
+        cx, cy, w, h, degrees = flat
+        shape.rings = [pages.turned(cx - w / 2, cy - h / 2, w, h, degrees, (cx, cy))]
+    elif len(flat) == 4 and kind == "bbox":
         x, y, w, h = flat
         if about:
             shape.rings = [pages.turned(x, y, w, h, about, (x + w / 2, y + h / 2))]
         else:
             shape.box = x, y, x + w, y + h
     else:
-        shape.why = "its box is not made of four numbers"
+        shape.why = f"its box is not made of {'five' if kind == 'rotated_bbox' else 'four'} numbers"
     return shape
+
+
+def _skeleton(shape: Shape, elements: Any, classes: list[str]) -> None:
+    """The points of a skeleton, by the names of their labels."""
+    for e in elements if isinstance(elements, list) else ():
+        at, seen = (e.get(k) if isinstance(e, dict) else None for k in ("points", "visibility"))
+        name = _label(e, classes) if isinstance(e, dict) else ""
+        mark = whole_number(seen[0], -1) if isinstance(seen, list) and len(seen) == 1 else 2 if seen is None else -1
+        flat = [real(v) for v in at] if isinstance(at, list) else []
+        if not name or name in shape.points or len(flat) != 2 or not np.isfinite(flat).all() or mark not in (0, 1, 2):
+            shape.why = shape.why or f"its point {name[:60]!r} is no place of its own"
+        elif mark:
+            shape.points[name] = flat[0], flat[1], mark
+    shape.why = shape.why or ("" if shape.points else "its skeleton has no labelled point")
 
 
 def _join(whole: Shape, part: Shape) -> None:

@@ -39,11 +39,7 @@ def looks_like(path: Path) -> bool:
 
 
 def _fits(path: Path) -> bool:
-    try:
-        with open(path, "rb") as f:
-            head = f.read(1 << 18)
-    except OSError:
-        return False
+    head = pages.head(path, 1 << 18)
     return head.lstrip(b"\xef\xbb\xbf \t\r\n")[:1] == b"[" and (
         b'"original_width"' in head or b'"result"' in head and (b'"annotations"' in head or b'"completions"' in head))
 

@@ -26,6 +26,7 @@ from ..options import spelled
 from ..records import OUT, Draft, Fault, table
 from . import rle
 from .coco import PERSON, points_named, split_name
+from .rle import turned
 
 IMAGES = ("images", "image", "imgs", "img", "JPEGImages")
 # boxes of a person besides the one that is read
@@ -89,16 +90,6 @@ class Source:
 
 
 # ---------------------------------------------------------------- shapes
-
-
-def turned(x: float, y: float, w: float, h: float, degrees: float, about: tuple[float, float]) -> list[float]:
-    """The corners of a box, turned clockwise as pictures are looked at around a point."""
-    a = math.radians(degrees)
-    out: list[float] = []
-    for px, py in ((x, y), (x + w, y), (x + w, y + h), (x, y + h)):
-        dx, dy = px - about[0], py - about[1]
-        out += [about[0] + dx * math.cos(a) - dy * math.sin(a), about[1] + dx * math.sin(a) + dy * math.cos(a)]
-    return out
 
 
 def everywhere(place: Shape, names: Iterable[str]) -> list[Shape]:
@@ -177,6 +168,15 @@ def check_boxes(where: Path, people: str, known: Iterable[str]) -> None:
 
 
 # ---------------------------------------------------------------- where things lie
+
+
+def head(path: Path, size: int = 1 << 16) -> bytes:
+    """The first bytes of a file; none where it cannot be read."""
+    try:
+        with open(path, "rb") as f:
+            return f.read(size)
+    except OSError:
+        return b""
 
 
 def file_splits(where: Path, fits: Callable[[Path], bool], ending: str, kind: str, labels: str | Path | None = None,
@@ -426,6 +426,6 @@ class _Columns:
 
 __all__ = [
     "IMAGES", "OTHER", "Page", "Shape", "Source", "Spot", "any_fits", "around", "candidates", "check_boxes",
-    "classes_of", "draft_of", "ellipse", "everywhere", "file_splits", "filled", "found_by", "grouped", "points_of",
-    "seen_share", "split_name", "turned",
+    "classes_of", "draft_of", "ellipse", "everywhere", "file_splits", "filled", "found_by", "grouped", "head",
+    "points_of", "seen_share", "split_name", "turned",
 ]

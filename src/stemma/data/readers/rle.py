@@ -237,6 +237,16 @@ def around(seg: Segmentation, h: int, w: int) -> tuple[tuple[float, float, float
         return None, f"cannot be decoded ({e})"
 
 
+def turned(x: float, y: float, w: float, h: float, degrees: float, about: tuple[float, float]) -> list[float]:
+    """The corners of a box, turned clockwise as pictures are looked at around a point."""
+    a = math.radians(degrees)
+    out: list[float] = []
+    for px, py in ((x, y), (x + w, y), (x + w, y + h), (x, y + h)):
+        dx, dy = px - about[0], py - about[1]
+        out += [about[0] + dx * math.cos(a) - dy * math.sin(a), about[1] + dx * math.sin(a) + dy * math.cos(a)]
+    return out
+
+
 def id_boxes(ids: np.ndarray, count: int) -> Float[np.ndarray, "N 4"]:
     """Tight boxes (x1, y1, x2, y2), edges continuous, of the instances 1..count of an id map (H, W);
     zeros where an id has no pixel."""

@@ -44,11 +44,7 @@ def looks_like(path: Path) -> bool:
 
 
 def _fits(path: Path) -> bool:
-    try:
-        with open(path, "rb") as f:
-            head = f.read(1 << 14)
-    except OSError:
-        return False
+    head = pages.head(path, 1 << 14)
     return b'"objects"' in head and b'"size"' in head
 
 

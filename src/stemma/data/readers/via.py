@@ -33,11 +33,7 @@ def looks_like(path: Path) -> bool:
 
 
 def _fits(path: Path) -> bool:
-    try:
-        with open(path, "rb") as f:
-            head = f.read(1 << 16)
-    except OSError:
-        return False
+    head = pages.head(path)
     if path.suffix.lower() == ".csv":
         return b"region_shape_attributes" in head
     return b'"_via_img_metadata"' in head or b'"regions"' in head and b'"filename"' in head

@@ -315,6 +315,12 @@ def looks_like(where: Path) -> bool:
     return any(_row_like(where / t) for t in own[:: max(1, len(own) // 20)])
 
 
+def has_rows(where: Path) -> bool:
+    """Whether one of some text files below a folder begins as YOLO's do."""
+    texts = walk(where, {".txt"}, follow_links=True)
+    return any(_row_like(where / t) for t in texts[:: max(1, len(texts) // 40)])
+
+
 def _stem(path: str) -> str:
     return same_letters(os.path.splitext(path.rpartition("/")[2])[0])
 

@@ -13,6 +13,7 @@ import importlib.util
 import multiprocessing
 import os
 import re
+import tempfile
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -157,6 +158,9 @@ def _take_cover(size: int, grey: bool, tics: int = 4) -> Any:
             game.set_window_visible(False)
             game.set_render_hud(False)
             game.set_episode_timeout(self.limit + 1)
+            # an engine writes its settings where it is told to, else beside whoever began it
+            self.own = tempfile.TemporaryDirectory(prefix="stemma-engine-")
+            game.set_doom_config_path(os.path.join(self.own.name, "engine.ini"))
             self.game, self.begun = game, False
 
         def _seen(self) -> dict[str, np.ndarray]:
@@ -193,6 +197,7 @@ def _take_cover(size: int, grey: bool, tics: int = 4) -> Any:
 
         def close(self) -> None:
             self.game.close()
+            self.own.cleanup()
 
     return TakeCover()
 

@@ -8,12 +8,15 @@ from pathlib import Path
 
 import numpy as np
 
+from stemma.core.samples import DataError
+
 from ..files import fits_line
 from .pages import AREAS, PARENTS, SEARCHED, SEEN, Book, Page, other_area, plain, shares
 
 FRACTIONS = "{n} boxes have fractions of pixels: all corners are written as edges from 0"
 CROWDS = "{n} crowds are written as difficult objects"
 MASKS = "{n} masks are left out: an annotation holds boxes"
+BLANKS = "{n} class names lose the blanks around them: those of an XML text are layout"
 POINTS = "{n} objects' points are left out: an annotation holds boxes"
 
 
@@ -30,9 +33,14 @@ def holds(name: str) -> bool:
 def write(place: Path, book: Book) -> None:
     """Write an annotation for each picture, and the lists of the splits."""
     first = int(not _broken(book))
+    names = [n.strip() for n in book.classes.names]
+    if twice := [n for n in book.classes.names if names.count(n.strip()) > 1]:
+        raise DataError(str(place), f"would have the classes {twice[0]!r} and {twice[1]!r}, which differ in blanks "
+                        "around them alone: those of an XML text are layout", "rename one, or use coco")
+    book.lose(BLANKS, sum(n != own for n, own in zip(names, book.classes.names)))
     sets = place / "ImageSets" / "Main"
     sets.mkdir(parents=True, exist_ok=True)
-    (place / "classes.txt").write_text("".join(f"{n}\n" for n in book.classes.names), encoding="utf-8")
+    (place / "classes.txt").write_text("".join(f"{n}\n" for n in names), encoding="utf-8")
     book.lose(PARENTS, book.parents)
     for split in book.splits:
         keys = []
@@ -70,7 +78,7 @@ def _annotation(page: Page, name: str, book: Book, first: int) -> bytes:
     book.lose(SEEN, shares(page))
     for k, box in enumerate(page.boxes):
         one = ET.SubElement(root, "object")
-        ET.SubElement(one, "name").text = book.classes.names[int(page.labels[k])]
+        ET.SubElement(one, "name").text = book.classes.names[int(page.labels[k])].strip()
         ET.SubElement(one, "difficult").text = str(int(page.crowd[k]))
         corners = ET.SubElement(one, "bndbox")
         for key, value in zip(("xmin", "ymin", "xmax", "ymax"), box + np.array([first, first, 0, 0])):

@@ -12,6 +12,7 @@ from ...core.interrupts import Wishes
 from ...core.modes import evaluating
 from ...core.paper import Paper
 from ...core.recipe import Recipe
+from ...core.sentence import many
 from ...core.types import StemmaError
 from ...data.editing.loading import PairLoader
 from ...data.editing.open import Chosen, absolute, mixed, restricted
@@ -60,10 +61,10 @@ class Teacher(Training):
                 found = measure.measure(self.val, self.recipe.resize.size, measure.editing(m), device=str(self.device),
                                         reader=m.reader)
             score, kinds = found.get("right"), found.pop("by_kind")
-            self._scored(score, "right", f"{len(self.val)} edits")
+            self._scored(score, "right", many(found["edits"], "edit"))
             self._write({"kind": "val", **found,
                          **{f"{k}_{name}": v for k, of in kinds.items() for name, v in of.items()}})
-            self.bar.line(f"step {self.steps}, {self.images} images, {self.spent}: edits made "
+            self.bar.line(f"step {self.steps}, {many(self.images, 'image')}, {self.spent}: edits made "
                           + ("undefined" if score is None else f"{score:.3f}")
                           + f", change beside them {found.get('background', float('nan')):.3f}"
                           + ("" if self.stale else " (best)"))

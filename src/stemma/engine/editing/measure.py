@@ -15,7 +15,7 @@ from torch import nn
 from ...core.types import StemmaError
 from ...data.editing.drawn import COLOURS, RADIUS, is_drawn, open_drawn
 from ...data.editing.hard import HARD
-from ...data.editing.loading import At, mask_at
+from ...data.editing.loading import At, mask_at, readable
 from ...data.editing.open import Tasks, mixed, restricted, spread
 from ...data.editing.pairs import ANSWERS, RESTORED, Pair, Pairs
 from ...metrics import edits as by
@@ -135,11 +135,13 @@ def copying(before: torch.Tensor, pairs: list[Pair], index: list[int]) -> torch.
 
 
 def _batches(pairs: Pairs, size: int, batch: int) -> Iterator[tuple[list[int], list[Pair], torch.Tensor]]:
+    """Edits by their numbers; those that cannot be read are left out, and it is said."""
     at = At(pairs, size)
     for first in range(0, len(pairs), batch):
-        index = list(range(first, min(first + batch, len(pairs))))
-        read = [at.truth(i) for i in index]
-        yield index, read, torch.from_numpy(np.stack([at.sized(p) for p in read])).float() / 255
+        there = readable(at, range(first, min(first + batch, len(pairs))))
+        if there:
+            both = np.stack([at.sized(p) for p in there.values()])
+            yield list(there), list(there.values()), torch.from_numpy(both).float() / 255
 
 
 def measure(pairs: Pairs, size: int, make: Made, batch: int = 50, device: str = "cpu",
@@ -153,6 +155,7 @@ def measure(pairs: Pairs, size: int, make: Made, batch: int = 50, device: str = 
     pictures that were mended. clip_direction, clip_picture: whether pictures changed as their captions
     did, and how alike they are before and after, where a `judge` is there and captions are."""
     each: list[tuple[str, dict[str, float | None]]] = []
+    count = 0
     for index, read, both in _batches(pairs, size, batch):
         if watch is not None:
             watch.start()
@@ -165,7 +168,8 @@ def measure(pairs: Pairs, size: int, make: Made, batch: int = 50, device: str = 
         for k, pair in enumerate(read):
             each.append((pair.kind, said.get(k, {})))
             each.append((pair.kind, scored(pair, both[k, 0].numpy(), both[k, 1].numpy(), made[k].numpy(), seen[k])))
-    return {**means(each), "edits": len(pairs)}
+        count += len(read)
+    return {**means(each), "edits": count}
 
 
 def means(each: Iterable[tuple[str, dict[str, float | None]]]) -> dict[str, Any]:

@@ -128,12 +128,11 @@ def plain(found: list[dict[str, Any]]) -> list[dict[str, Any]]:
 
 def examples(make: Made, pairs: Any, size: int, folder: Path, count: int = 6) -> list[dict[str, Any]]:
     """Strips of a few edits with truth, NAME.png in `folder`: before, as it should become, as `make` made it."""
-    from ...data.editing.loading import At
+    from ...data.editing.loading import At, readable
 
     at, done = At(pairs, size), []
     chosen = [k * len(at) // min(count, len(at)) for k in range(min(count, len(at)))]
-    for k, i in enumerate(chosen):
-        pair = at.truth(i)
+    for k, (i, pair) in enumerate(readable(at, chosen).items()):
         both = torch.from_numpy(at.sized(pair)).float() / 255
         made = make(both[None, 0], [pair], [i])[0].cpu()
         parts = [_bytes(x) for x in (both[0], both[1], made)]

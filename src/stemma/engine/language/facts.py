@@ -101,7 +101,7 @@ def exact(model: Any, corpus: Corpus, knobs: Knobs | None = None, delta: float =
     rest = min(max(1.0 - float(np.exp(log_g).sum()), 0.0), 1.0)
     levels = rates.level_sets(log_g, world.p, rest, model.log_rest(knobs))
     found = rates.bound(rates.monofacts(counts), levels.miscalibration, len(world.codes), world.false,
-                        len(world.told), delta, world.regularity or 1.0)
+                        len(world.told), delta, world.regularity or 1.0, world.even)
     low, high = rates.interval(counts)
     return {
         "hallucination": rest, "monofacts": found.monofacts, "missing": rates.missing_mass(world.p, counts),
@@ -109,7 +109,7 @@ def exact(model: Any, corpus: Corpus, knobs: Knobs | None = None, delta: float =
         "slack": rest - found.value, "vacuous": found.vacuous, "violated": rest < found.value, "says": found.says,
         "sparsity_term": found.sparsity, "concentration": found.concentration, "delta": delta,
         "sparse": rates.sparsity(len(world.codes), world.false), "regular": world.regular,
-        "regularity": world.regularity,
+        "regularity": world.regularity, "even": world.even,
         "facts": len(world.codes), "possible": float(world.possible), "documents": len(world.told),
     }
 
@@ -143,7 +143,8 @@ def short(corpus: Corpus) -> str:
         return corpus.name
     law = facts.world_of(corpus.name)
     return ", ".join(filter(None, (law.kind * (law.kind != "facts"), f"alpha {law.alpha:g}",
-                                   f"tilt {law.tilt:g}" * (law.tilt > 1))))
+                                   f"tilt {law.tilt:g}" * (law.tilt > 1),
+                                   f"order {law.order}" * (law.order != "random"))))
 
 
 def token_error(model: Any, corpus: Corpus) -> float | None:

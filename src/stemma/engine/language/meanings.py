@@ -23,7 +23,9 @@ from .lines import lines_in
 
 SAYS = f"sentences of a domain ({', '.join(meanings.DOMAINS)})"
 ASKED = 60  # sentences of each kind that are measured
-SAMPLES, WARM = 5, 0.7  # draws of a meaning, and at which temperature, for what is right once in five
+SAMPLES, WARM = 5, 0.7  # answers for what is right once in five: the likeliest, the others drawn at this temperature
+FATES = {"silent": "nothing said", "unread": "cannot be read", "kind": "another kind", "stopped": "cannot be run",
+         "other": "means another thing"}  # what becomes of a meaning that is not right
 known = meanings.known
 
 
@@ -112,15 +114,21 @@ def exact(found: str | None, wanted: str) -> bool:
         return False
 
 
-def runs(domain: meanings.Domain, found: str | None, limits: Limits) -> bool:
-    """Whether a meaning can be read and run."""
+def fate(domain: meanings.Domain, found: str | None, wanted: str, limits: Limits) -> str:
+    """What became of a meaning: "right", or one of `FATES`. silent: there is none; unread: it is no piece of a program;
+    stopped: it cannot be run in the world; kind: it can, and tells where it is to ask, or the like; other: it is of the
+    kind, and denotes another thing."""
+    if found is None:
+        return "silent"
     try:
-        if found is None:
-            return False
-        tried(domain, [], checked(found), limits)
-        return True
+        form = checked(found)
     except ChurchError:
-        return False
+        return "unread"
+    try:
+        tried(domain, [], form, limits)
+    except ChurchError:
+        return "stopped"
+    return "kind" if form[0] != checked(wanted)[0] else "right" if same(domain, found, wanted, limits) else "other"
 
 
 def measure(model: nn.Module, corpus: Corpus, seed: int = 0, limit: int | None = None) -> dict[str, Any]:
@@ -136,20 +144,21 @@ def measure(model: nn.Module, corpus: Corpus, seed: int = 0, limit: int | None =
         asked = pairs[: limit or ASKED]
         words = [p.says for p in asked]
         found = translate(m, domain, words)
-        right = [same(domain, f, p.means, limits) if f else False for f, p in zip(found, asked)]
+        fates = [fate(domain, f, p.means, limits) for f, p in zip(found, asked)]
+        right = [f == "right" for f in fates]
         once = list(right)
         if m.net.way != "grammar":
-            for k in range(SAMPLES):
+            for k in range(SAMPLES - 1):
                 left = [i for i, r in enumerate(once) if not r]
                 more = translate(m, domain, [words[i] for i in left], WARM, seed + 1 + k) if left else []
                 for i, f in zip(left, more):
                     once[i] = bool(f) and same(domain, str(f), asked[i].means, limits)
         out["kinds"][kind] = {
             "asked": len(asked), "exact": _share(exact(f, p.means) for f, p in zip(found, asked)),
-            "executable": _share(runs(domain, f, limits) for f in found), "denotation": _share(right),
-            "once": _share(once),
-            "wrong": [{"says": p.says, "means": f, "wanted": p.means}
-                      for f, p, r in zip(found, asked, right) if not r][:5]}
+            "executable": _share(f in ("right", "other", "kind") for f in fates), "denotation": _share(right),
+            "once": _share(once), "fates": {k: _share(f == k for f in fates) for k in FATES},
+            "wrong": [{"says": p.says, "means": f, "wanted": p.means, "fate": FATES[why]}
+                      for f, p, why in zip(found, asked, fates) if why != "right"][:5]}
     first = out["kinds"]["combinations"]
     return out | {k: first[k] for k in ("exact", "executable", "denotation", "once")} | {
         f"{k}_of_new_forms": out["kinds"]["templates"][k] for k in ("exact", "executable", "denotation", "once")}
@@ -195,4 +204,5 @@ def again(info: Info) -> str | None:
     return info.name
 
 
-__all__ = ["SAYS", "Corpus", "again", "exact", "family", "known", "measure", "open_", "predict", "runs", "translate"]
+__all__ = ["FATES", "SAYS", "Corpus", "again", "exact", "family", "fate", "known", "measure", "open_", "predict",
+           "translate"]

@@ -16,6 +16,7 @@ from typing import Any
 
 from ...core.paper import Paper
 from ...core.part import diff
+from ...core.sentence import many
 from ...core.types import Dataset, Info, StemmaError
 from ...data.look import Look, look
 from ...data.open import DataWarning, open_split
@@ -201,7 +202,7 @@ def first_command(
     minutes = EPOCHS * len(train_set) * (size / PRESET) ** 2 / RATE / 60
     length = min(max(math.ceil(minutes), SHORTEST), LONGEST)
     words += ["--budget", f"{length}m"]
-    epochs = f"about {EPOCHS * length / minutes:.0f} epochs of {len(train_set):,} pictures"
+    epochs = f"about {EPOCHS * length / minutes:,.0f} epochs of {many(len(train_set), 'picture')}"
     return {"command": shlex.join(words), "says": f"{says}; {length} minutes on a core are {epochs}"}
 
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ...metrics.detection import Floats
-from ...metrics.resample import FEWEST, Tallies, interval, mean_at
+from ...metrics.resample import FEWEST, Tallies, interval, itself, mean_at
 
 if TYPE_CHECKING:
     from ...metrics import Evaluator
@@ -30,7 +30,7 @@ def intervals(tallies: Tallies) -> dict[str, list[float]]:
     if len(tallies.order) < FEWEST:
         return {}
     drawn = tallies.weights()
-    found = {name: interval(tally.at(drawn), len(tally)) for name, tally in tallies.by_measure.items()}
+    found = {name: interval(tally.at(drawn), len(tally), itself(tally)) for name, tally in tallies.by_measure.items()}
     return {name: list(ends) for name, ends in found.items() if ends is not None}
 
 
@@ -74,18 +74,21 @@ class Paired:
 
     def own(self, ident: str, measure: str) -> list[float] | None:
         """The interval of a system's measure over pictures."""
-        return self._interval(self.values(ident, measure))
+        values = self.values(ident, measure)
+        if values is None:
+            return None
+        return self._interval(values, float(np.mean([itself(one.by_measure[measure]) for one in self._seeds[ident]])))
 
     def gap(self, one: str, other: str, measure: str) -> dict[str, Any]:
         """The interval of what `other` has more than `one`, how many pictures it is over,
         and whether these are too few for one."""
         a, b = self.values(one, measure), self.values(other, measure)
-        found = None if a is None or b is None else self._interval(b - a)
+        ends = None if a is None or b is None else self._interval(b - a)
         both = one in self._seeds and other in self._seeds
-        return {"interval": found, "pictures": self.pictures if both else None, "few": both and self.pictures < FEWEST}
+        return {"interval": ends, "pictures": self.pictures if both else None, "few": both and self.pictures < FEWEST}
 
-    def _interval(self, values: Floats | None) -> list[float] | None:
-        found = None if values is None else interval(values, self.pictures)
+    def _interval(self, values: Floats, value: float | None = None) -> list[float] | None:
+        found = interval(values, self.pictures, value)
         return None if found is None else list(found)
 
 

@@ -8,6 +8,7 @@ from typing import Any
 from torch import nn
 
 from ...core.interrupts import Wishes
+from ...core.sentence import many
 from ...core.types import Dataset
 from ...data.loader import Loader
 from ...data.subset import told_of
@@ -66,10 +67,11 @@ class Trainer(Training):
                                  workers=self.plan.workers, bar=self.bar.counting("validating", len(self.val)))
             name = main_metric(self.task)
             score = result.get(name)  # None where the measure is undefined: no objects
-            self._scored(score, name, told_of(self.val))
+            self._scored(score, name, told_of(self.val, result["images"]))
             self._write({"kind": "val", "val_images": result.pop("images"), **result})
-            self.bar.line(f"step {self.steps}, {self.images} images, {self.spent}: loss {result['loss']:.3f}, {name} "
-                          + ("undefined" if score is None else f"{score:.3f}") + ("" if self.stale else " (best)"))
+            said = "undefined" if score is None else f"{score:.3f}"
+            self.bar.line(f"step {self.steps}, {many(self.images, 'image')}, {self.spent}: loss {result['loss']:.3f}, "
+                          f"{name} {said}" + ("" if self.stale else " (best)"))
         self._validated()
 
 

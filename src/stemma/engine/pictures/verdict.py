@@ -9,6 +9,8 @@ import math
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from ...core.sentence import many
+
 Seeds = Literal["apart", "overlap", "one"]
 Pictures = Literal["apart", "level", "few", "unknown"]
 CHANCE = 0.03  # two seeds of one recipe differed by .022 on 200 scenes: smaller gaps of single seeds say nothing
@@ -40,7 +42,8 @@ class Verdict:
 
     def short(self) -> str:
         """A few words for a table."""
-        few = {"level": f"{self.count:,} pictures cannot tell", "few": f"{self.count:,} pictures are too few to tell"}
+        few = {"level": f"{many(self.count, 'picture')} cannot tell",
+               "few": f"{many(self.count, 'picture is', 'pictures are')} too few to tell"}
         over = few.get(self.pictures, "")
         if self.seeds == "overlap":
             return "not clear: within the spread of the seeds" + (f", and {over}" if over else "")

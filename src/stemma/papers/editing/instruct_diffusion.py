@@ -86,8 +86,8 @@ PAPER = Paper(
         "Where an instruction was made for the picture as it lies (joints, which have a left and a right; things that "
         "are told by where they stand), neither is mirrored after.",
         "Its photographs of edits: GIER's list is read as published, any other as a list of (before, after, "
-        "instruction) (`data.editing.listed`). GQA-inpaint publishes scenes, of which no sentences are made here; the "
-        "release's own pairs are not published.",
+        "instruction) (`data.editing.listed`). GQA-Inpaint publishes scenes, of which sentences are made as "
+        "its release makes them (`data.editing.removed`); the release's own pairs are not published.",
         "Boxes and classes come out of masks (`engine.editing.derive`), as in its tasks that no example showed.",
     ),
 )

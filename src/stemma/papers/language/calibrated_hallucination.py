@@ -81,8 +81,8 @@ PAPER = Paper(
         "Every place of a sentence has its own words, so a model can say nothing but possible sentences and its mass "
         "on the false ones is one less its mass on the facts: exact, and not sampled.",
         "Facts that are regular but for a factor r (facts:tilt=4) have r times the term of sparsity, by the theorem's "
-        "own proof, where their probabilities are as regular as they are; the corollary for facts alone, whose term "
-        "has the number of documents besides, has no world here that would need it.",
+        "own proof, where their probabilities are as regular as they are. In facts:order=listed what a sentence says "
+        "tells how often it is told: the corollary for facts alone, whose term has the number of documents besides.",
         "Documents that no fact is in (the paper's empty factoid) are left out: every document tells one.",
     ),
 )

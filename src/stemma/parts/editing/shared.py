@@ -1,14 +1,16 @@
-"""Two pictures of two captions that differ as little as they can: what the second one's self-attention looks at is
-what the first one's does, for a part of the steps (InstructPix2Pix sec. 3.1.2; its released code shares self-attention,
-where Prompt-to-Prompt, arXiv 2208.01626, injects that between picture and words)."""
+"""What attentions of a network of diffusers' share. Between two pictures of two captions that differ as little as they
+can: what the second one's self-attention looks at is what the first one's does, for a part of the steps
+(InstructPix2Pix sec. 3.1.2; its released code shares self-attention, where Prompt-to-Prompt, arXiv 2208.01626, injects
+that between picture and words). Between the steps of an edit: the keys and values of its words."""
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 
 class Shared:
@@ -32,24 +34,60 @@ class Shared:
         return out
 
 
+class Told:
+    """A processor of one attention between picture and words: keys and values of words that are the same as last time
+    (the same tensor) are not computed again."""
+
+    seen: Tensor | None = None
+
+    def __call__(self, attn: Any, hidden_states: Tensor, encoder_hidden_states: Tensor, attention_mask: Any = None,
+                 temb: Any = None, **_: Any) -> Tensor:
+        heads = lambda x: x.unflatten(-1, (attn.heads, -1)).transpose(1, 2)
+        if self.seen is not encoder_hidden_states:
+            self.seen = encoder_hidden_states
+            self.keys, self.values = (heads(f(encoder_hidden_states)) for f in (attn.to_k, attn.to_v))
+        x = F.scaled_dot_product_attention(heads(attn.to_q(hidden_states)), self.keys, self.values, attention_mask)
+        out: Tensor = attn.to_out[1](attn.to_out[0](x.transpose(1, 2).flatten(2)))
+        return out
+
+
+@contextmanager
+def _processed(net: nn.Module, which: str, processor: Callable[[], Any]) -> Iterator[None]:
+    """Within it the attentions of this name have a `processor()`; then what they had."""
+    before = {}
+    for m in _attentions(net, which):
+        before[m] = m.processor
+        m.set_processor(processor())
+    try:
+        yield
+    finally:
+        for m, was in before.items():
+            m.set_processor(was)
+
+
+def _attentions(net: nn.Module, which: str) -> list[Any]:
+    return [m for name, m in net.named_modules() if name.endswith(which) and hasattr(m, "set_processor")]
+
+
 @contextmanager
 def shared(net: nn.Module, passes: int = 2) -> Iterator[Shared]:
     """Within it the self-attentions of a network of diffusers' are computed by one `Shared`; then as they were."""
-    processor, before = Shared(passes), {}
-    for name, m in net.named_modules():
-        if name.endswith("attn1") and hasattr(m, "set_processor"):
-            before[name] = m.processor
-            m.set_processor(processor)
-    try:
+    processor = Shared(passes)
+    with _processed(net, "attn1", lambda: processor):
         yield processor
-    finally:
-        for name, was in before.items():
-            net.get_submodule(name).set_processor(was)  # type: ignore[operator]
+
+
+@contextmanager
+def told_once(net: nn.Module) -> Iterator[None]:
+    """Within it, without gradients, words are turned into keys and values once, however often the network is asked with
+    them. A network without such attentions is as it was."""
+    with _processed(net, "attn2", Told):
+        yield
 
 
 def attends(net: nn.Module) -> bool:
     """Whether there is self-attention to share."""
-    return any(name.endswith("attn1") and hasattr(m, "set_processor") for name, m in net.named_modules())
+    return bool(_attentions(net, "attn1"))
 
 
-__all__ = ["Shared", "attends", "shared"]
+__all__ = ["Shared", "Told", "attends", "shared", "told_once"]
