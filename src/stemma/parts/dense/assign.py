@@ -48,8 +48,10 @@ def spare_crowds(state: Int[Tensor, "B A"], both: Float[Tensor, "B N A"], c: Can
     asked."""
     if t.crowd is None:
         return state
-    inside = (both / bx.area(c.boxes)[:, None].clamp(min=bx.TINY)).masked_fill(~(t.crowd & (t.labels >= 0))[..., None],
-                                                                               0.0).amax(1)
+    crowds = t.crowd & (t.labels >= 0)
+    if crowds.device.type == "cpu" and not torch.compiler.is_compiling() and not bool(crowds.any()):
+        return state  # there asking is free
+    inside = (both / bx.area(c.boxes)[:, None].clamp(min=bx.TINY)).masked_fill(~crowds[..., None], 0.0).amax(1)
     return torch.where((state == 0) & (inside > share), -1, state)
 
 
