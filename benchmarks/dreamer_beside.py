@@ -11,8 +11,10 @@ from __future__ import annotations
 import argparse
 import importlib
 import statistics
+import sys
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -80,6 +82,42 @@ def sheeprls() -> tuple[Callable[[], None], int]:
     return update, sum(p.numel() for net in (world, actor, critic) for p in net.parameters())
 
 
+def torchrls() -> tuple[Callable[[], None], int]:
+    """(one update, weights) of torchrl's, which its example puts together: the second version, at the sizes of "small".
+    Its settings' own files are not in the package; what is no size is as the paper has it."""
+    torchrl: Any = importlib.import_module("torchrl")
+    sys.path.append(str(Path(torchrl.__file__).parents[1] / "sota-implementations" / "dreamer_v3"))
+    train: Any = importlib.import_module("train")
+    nets = {"hidden_dim": 64, "rnn_hidden_dim": 256, "num_categoricals": 16, "num_classes": 8, "unimix": 0.01,
+            "recurrent_model": "block_gru", "num_blocks": 8, "dynamics_layers": 1, "prior_layers": 2,
+            "posterior_layers": 1, "encoder_layers": 3, "decoder_layers": 3, "decoder_event_dims": None,
+            "reward_layers": 1, "value_layers": 3, "actor_layers": 3, "num_reward_bins": 255, "num_value_bins": 255,
+            "norm_eps": 1e-4, "policy_min_std": 0.1, "policy_max_std": 1.0}
+    learning = {"compile": "off", "compile_train_step": None, "compile_rssm": None, "cudagraph_train_step": None,
+                "rssm_scan_unroll": 1, "compile_train_step_mode": "default", "mixed_precision": False,
+                "replay_value_loss_weight": 0.3, "continuation_horizon": 333, "lmbda": 0.95, "gamma": 1 - 1 / 333,
+                "free_bits": 1.0, "dynamic_loss_weight": 1.0, "representation_loss_weight": 0.1,
+                "imagination_horizon": 15, "use_reinforce": True, "return_normalization_rate": 0.01,
+                "return_normalization_min_scale": 1.0, "slow_critic_regularization": 1.0, "slow_critic_tau": 0.02,
+                "lr": 3e-4, "adaptive_grad_clip": 0.3, "optimizer_eps": 1e-20, "warmup_steps": 100}
+    cfg = importlib.import_module("omegaconf").OmegaConf.create({
+        "env": {"backend": "gym", "name": "CartPole-v1", "vector_key": "observation", "pixels_key": None,
+                "max_episode_steps": 500, "use_seed": True, "seed": 0},
+        "networks": nets, "optimization": learning, "replay_buffer": {"batch_size": BATCH, "seq_len": STEPS}})
+    device = torch.device("cpu")
+    torch.manual_seed(0)
+    learner = train._build_learner(cfg, device, 4, 2, None, True)
+    step = train._make_learner_update(cfg, device, learner)
+    sample = train._fake_learner_sample(cfg, device, 4, 2)
+    g = torch.Generator().manual_seed(1)
+    sample["action"] = torch.eye(2)[torch.randint(2, (BATCH, STEPS), generator=g)].to(sample["action"].dtype)
+    sample["is_init"] = torch.rand(BATCH, STEPS, 1, generator=g) < 0.02
+    sample["next", "observation"] = torch.randn(BATCH, STEPS, 4, generator=g)
+    sample["next", "reward"] = torch.ones(BATCH, STEPS, 1)
+    weights = [p for m in (learner.world_model, learner.actor_loss, learner.value_loss) for p in m.parameters()]
+    return lambda: step.step(None, sample.clone()), sum(p.numel() for p in {id(p): p for p in weights}.values())
+
+
 def main() -> None:
     """Print milliseconds an update of each, and the ratio to sheeprl's, medians over rounds."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
@@ -90,7 +128,8 @@ def main() -> None:
     torch.set_num_threads(1)
     if args.keep:
         devices.keep_memory()
-    ways = {"small": ours("small"), "first": ours("first-s", FIRST), "sheeprl": sheeprls()}
+    ways = {"small": ours("small"), "first": ours("first-s", FIRST), "sheeprl": sheeprls(),
+            "torchrl": torchrls()}
     spent: dict[str, list[float]] = {k: [] for k in ways}
     for f, _ in ways.values():
         f()

@@ -444,6 +444,30 @@ def datumaro(root: Path, t: Truth) -> None:
             "items": items})
 
 
+def imagefolder(root: Path, t: Truth) -> None:
+    folders(root, t, "{split}/{name}.png")
+    for split, pages in t.items():
+        rows = [{"file_name": f"{name}.png", "objects": {
+            "bbox": [x.xywh for x in own], "category": [classes(t).index(x.name) for x in own], "iscrowd": [
+                x.crowd for x in own], "segmentation": [
+                    [list(x.ring)] if x.ring else None if x.mask is None else rle.encode(x.mask) for x in own]}}
+            for name, own in pages.items()]
+        put(root / split / "metadata.jsonl", "\n".join(map(json.dumps, rows)))
+    put(root / "README.md", "---\ndataset_info:\n  features:\n  - name: objects\n    sequence:\n    - name: category\n"
+        f"      dtype:\n        class_label:\n          names: {json.dumps(classes(t))}\n---\n")
+
+
+def bdd100k(root: Path, t: Truth) -> None:
+    folders(root, t, "images/100k/{split}/{name}.png")
+    for split, pages in t.items():
+        put(root / "labels" / "det_20" / f"det_{split}.json", [{"name": f"{name}.png", "labels": [
+            {"category": x.name, "attributes": {"crowd": x.crowd}} | (
+                {"rle": rle.encode(x.mask)} if x.mask is not None else {"poly2d": [
+                    {"vertices": [list(x.ring[k : k + 2]) for k in range(0, len(x.ring), 2)], "closed": True}]}
+                if x.ring else {"box2d": dict(zip(("x1", "y1", "x2", "y2"), (*x.box[:2], x.box[2] - 1, x.box[3] - 1)))})
+            for x in own]} for name, own in pages.items()])
+
+
 def kitti(root: Path, t: Truth) -> None:
     folders(root, t, "{split}/image_2/{name}.png")
     for split, pages in t.items():
@@ -573,6 +597,9 @@ LAYOUTS: dict[str, Layout] = {
                        parts=("train", "test")),
     "wider": _layout("WIDER FACE", wider, "wider", "crowds", names=("face", "face")),
     "csv": _layout("CSV table", csv_table, "csv", "fractions crowds"),
+    "bdd100k": _layout("BDD100K", bdd100k, "bdd100k", "fractions outlines masks crowds"),
+    "imagefolder": _layout("Hugging Face's imagefolder", imagefolder, "imagefolder",
+                           "fractions outlines masks crowds"),
     "open_images": _layout("OpenImages CSV", open_images, "csv", "fractions crowds"),
 }
 WRITTEN = {"coco": LAYOUTS["coco_points"].holds, "voc": LAYOUTS["voc"].holds,

@@ -410,6 +410,10 @@ def test_a_life_leaves_a_whole_run(which: str, tmp_path: Path) -> None:
     assert again.info.name == LIVES[which][1]
     told = [e["told"] for e in run.metrics("train")]
     assert told and all(x["gradient"] > 0 and ("randomness" in x) == (which in ("dreamerv3", "dynalang")) for x in told)
+    parts = [{k: v for k, v in x.items() if k.startswith("gradient_")} for x in told]
+    assert all(("gradient_actor" in x) == (which in ("dreamerv3", "dynalang")) for x in parts)
+    for x, part in zip(told, parts):  # of one update each part's is a share of the whole; of several, in the mean
+        assert max(part.values()) <= x["gradient"] * (1 + 1e-5) <= sum(part.values()) * (1 + 1e-4)
     if which == "planet":
         assert [e["policy"] for e in lived] == ["random", "random", "agent"]
     elif which in ("dreamerv3", "dynalang"):  # for each step that was lived, two were learned from, 16 an update

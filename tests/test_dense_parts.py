@@ -189,6 +189,22 @@ def test_greedy_matching_equals_the_slow_oracle(seed: int) -> None:
     assert torch.where(state[0] == 1, index[0], -1).tolist() == want
 
 
+def test_greedy_matching_of_crowded_and_empty_pictures_equals_the_slow_oracle() -> None:
+    """Forty objects beside three and none, in one padded batch: chains of objects that want one another's boxes."""
+    g = torch.Generator().manual_seed(1)
+    low = torch.rand(90, 2, generator=g) * 40
+    boxes = torch.cat([low, low + 8 + torch.rand(90, 2, generator=g) * 30], 1)
+    objects = boxes[torch.randint(90, (3, 40), generator=g)] + torch.randn(3, 40, 4, generator=g)
+    labels = torch.full((3, 40), -1)
+    for i, n in enumerate((40, 3, 0)):
+        labels[i, :n] = 0
+    state, index = Bipartite(0.5)(Candidates(boxes.expand(3, -1, -1)), Targets(objects, labels))
+    for i, n in enumerate((40, 3)):
+        want = slow_bipartite(bx.iou(objects[i, :n], boxes), 0.5)
+        assert torch.where(state[i] == 1, index[i], -1).tolist() == want
+    assert not state[2].any()
+
+
 def test_greedy_is_neither_hungarian_nor_torchvisions() -> None:
     a = [[0.0, 0, 10, 10], [1.5, 0, 11.5, 10]]
     objects = [[0.5, 0, 10.5, 10], [-1, 0, 9, 10]]

@@ -1632,6 +1632,32 @@ def test_measures_stand_in_tables_that_fit_a_window() -> None:
     assert "edits made" in tables[0] and "mask IoU" not in tables[0]
 
 
+def test_scales_are_swept_as_published_before_a_clip(tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+                                                     capsys: pytest.CaptureFixture[str]) -> None:
+    """Of each pair of scales how alike pictures are before and after, and whether they change as their captions do."""
+    class Judge:
+        def __init__(self, folder: str, device: str) -> None:
+            assert folder == "judge"
+
+        def pictures(self, seen: list[Any]) -> Tensor:
+            return torch.stack([torch.as_tensor(np.asarray(x)).double().mean((0, 1)) for x in seen])
+
+        def sentences(self, said: list[str]) -> Tensor:
+            return torch.tensor([[float(len(s)), 1.0, s.count("a")] for s in said]).double()
+
+    monkeypatch.setattr(editors, "Clip", Judge)
+    checkpoint.save(tmp_path / "e.safetensors", editor())
+    editors.main(["scales", str(tmp_path / "e.safetensors"), "--data", "edits:16:12", "--limit", "3", "--clip", "judge",
+                  "--texts", "7.5", "--images", "1,2.2", "--out", str(tmp_path / "a")])
+    found = json.loads((tmp_path / "a" / "scales.json").read_text())
+    assert [(r["text"], r["image"]) for r in found["rows"]] == [(7.5, 1.0), (7.5, 2.2)]
+    assert all(-1 <= r[k] <= 1 for r in found["rows"] for k in editors.JUDGED)
+    assert "change along the captions" in (tmp_path / "a" / "scales.html").read_text()
+    with pytest.raises(SystemExit):
+        editors.main(["steps", str(tmp_path / "e.safetensors"), "--images", "1"])
+    assert "--images is a matter of scales" in capsys.readouterr().err
+
+
 def test_studies_of_scales_and_steps_write_pages(tmp_path: Path) -> None:
     checkpoint.save(tmp_path / "e.safetensors", editor("instruct_diffusion"))
     found = editors.scales(tmp_path / "e.safetensors", "edits:16:12", tmp_path / "a", (0.5, 1.0), (0.5, 1.0), limit=3)

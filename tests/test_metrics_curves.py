@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from metrics_cases import drawn, record, shot
 from stemma.metrics import coco
-from stemma.metrics.confusion import confusion
+from stemma.metrics.confusion import OTHERS, confusion, joined
 from stemma.metrics.count import counts
 from stemma.metrics.curves import calibration, f1, precision_recall
 from stemma.metrics.detection import Matches, matches
@@ -164,6 +164,20 @@ def test_confusion_by_hand() -> None:
     expected[0, 1] = expected[1, 1] = expected[2, 3] = 1
     expected[3, 2] = 2
     np.testing.assert_array_equal(confusion(record(shot(true, found))), expected)
+
+
+def test_of_many_classes_those_with_few_objects_share_a_row() -> None:
+    """Three classes and room for one: the matrix is that of all with rows and columns of the others summed."""
+    rec = drawn(3)
+    rows, row = joined(rec, most=1)
+    assert len(rows) == 2 and rows[1] == OTHERS and rows[0] == rec.names[int(np.flatnonzero(row == 0)[0])]
+    objects = np.bincount(np.concatenate([p.labels[~p.crowd] for p in rec]), minlength=3)
+    assert objects[int(np.flatnonzero(row == 0)[0])] == objects.max()
+    place = np.append(row, 2)
+    expected = np.zeros((3, 3), np.int64)
+    np.add.at(expected, (place[:, None], place[None]), confusion(rec))
+    np.testing.assert_array_equal(confusion(rec, row=row), expected)
+    assert joined(rec)[0] == list(rec.names)
 
 
 def test_confusion_between_equal_overlaps_prefers_the_class() -> None:

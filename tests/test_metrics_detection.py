@@ -79,11 +79,11 @@ def test_matching_equals_coco(seed: int, ties: bool, threshold: float) -> None:
     scores = coco.evaluate(sizes, rec.names, truths, det)
     t = int(np.argmin(abs(scores.thresholds - threshold)))
     for c, n in enumerate(found.positives):
-        expected = scores.precision[t, :, c, 0, -1]
+        expected = scores.precision[t][:, scores.labels == c, 0, -1].T
         if n:
             hit = found.hit[found.labels == c]
-            np.testing.assert_allclose(interpolate(hit, int(n)), expected, rtol=0, atol=1e-12)
-            assert hit.sum() / n == pytest.approx(scores.recall[t, c, 0, -1])
+            np.testing.assert_allclose(interpolate(hit, int(n)), expected[0], rtol=0, atol=1e-12)
+            assert hit.sum() / n == pytest.approx(scores.recall[t, scores.labels == c, 0, -1][0])
         else:
             assert np.isnan(expected).all()
 

@@ -711,7 +711,16 @@ def test_folders_of_other_data_are_no_classes(tmp_path: Path, layout: str) -> No
     ("_annotations.train.jsonl", '{"image": "a.png", "prefix": "detect", "suffix": "<loc1>"}', "a language model's JSONL"),
     ("instances.json", '{"videos": [{"file_names": ["a.png"]}], "annotations": []}', "a JSON of videos (YouTube-VIS)"),
     ("gt/gt_a.txt", "1,1,2,1,2,2,1,2,Hello", "ICDAR's outlines of words"),
+    ("labels/gt_a.txt", "1,1,2,1,2,2,1,2,Hello", "ICDAR's outlines of words"),
     ("train.txt", "images/a.png 1,1,20,20,0 5,5,9,9,1\n", "keras-yolo3's list of boxes"),
+    ("p.json", '{"image": {"file_name": "a.png"}, "annotations": [{"stability_score": 0.9}]}', "SA-1B's JSON"),
+    ("set.json", '[{"file_name": "a.png", "annotations": [{"bbox_mode": 0}]}]', "Detectron2's list"),
+    ("samples.json", '{"samples": [{"filepath": "a.png"}]}', "FiftyOne's own export"),
+    ("sama.json", '[{"id": "1", "assignment_id": "x", "answers": {}}]', "Sama's JSON"),
+    ("x.geojson", '{"type": "FeatureCollection"}', "a GeoJSON"), ("maps/a.mat", "MATLAB 5.0", "a MATLAB file"),
+    ("project.csv", 'image,id,label\na.png,1,"[{""x"": 1, ""original_width"": 60}]"', "Label Studio's table"),
+    ("train.csv", "ImageId,EncodedPixels\na.png,1 2 3 4\n", "a table of run lengths"),
+    ("train.csv", "image_id,PredictionString\na,0 1.0 1 2 3 4\n", "a table with several boxes in a cell"),
     ("train/_classes.csv", "filename, car, dog\na.png, 1, 0", "a table of the classes of whole pictures")])
 def test_a_layout_that_is_known_and_not_read_is_named(tmp_path: Path, name: str, text: str, what: str | None) -> None:
     noise(tmp_path / "images" / "a.png")
@@ -1168,3 +1177,180 @@ def test_reading_pictures_in_threads_leaves_warnings_as_they_are(tmp_path: Path,
 
         monkeypatch.setattr(Image, "open", inner)
         read_image(tmp_path / "0.png")
+
+
+# ---------------------------------------------------------------- a picture that is gone
+
+
+def write_gone(root: Path, kind: str, split: str, truth: Sequence[Sequence[Box]]) -> None:
+    """The annotations of a split, beside its pictures where nothing else is said."""
+    rows = [(f"{k}.png", own) for k, own in enumerate(truth)]
+    at = root / split
+    if kind == "coco":
+        put(at / "_annotations.coco.json", coco(rows))
+    elif kind == "coco in images":
+        put(root / "annotations" / f"instances_{split}.json", coco(rows))
+    elif kind == "createml":
+        put(at / "_annotations.createml.json", [{"image": n, "annotations": [
+            {"label": NAMES[c], "coordinates": {"x": (a + x) / 2, "y": (b + y) / 2, "width": x - a, "height": y - b}}
+            for c, a, b, x, y in own]} for n, own in rows])
+    elif kind == "csv":
+        put(at / "_annotations.csv", "filename,class,xmin,ymin,xmax,ymax\n" + "".join(
+            f"{n},{NAMES[c]},{a},{b},{x},{y}\n" for n, own in rows for c, a, b, x, y in own))
+    elif kind == "imagefolder":
+        put(at / "metadata.jsonl", "\n".join(json.dumps(hugging(k, own, "words")) for k, own in enumerate(truth)))
+    elif kind == "yolo":
+        put(root / f"{split}.txt", "".join(f"./images/{split}/{n}\n" for n, _ in rows))
+        put(root / "data.yaml", "train: train.txt\nval: val.txt\nnames: [bolt, nut]")
+        for n, own in rows:
+            put(root / "labels" / split / n.replace(".png", ".txt"), yolo(own))
+    else:
+        for n, own in rows:
+            put(at / n.replace(".png", ".json" if kind == "labelme" else ".xml"),
+                labelme(n, own) if kind == "labelme" else voc(n, own))
+
+
+@pytest.mark.parametrize("kind", ["coco", "coco in images", "createml", "csv", "imagefolder", "yolo", "labelme", "voc"])
+def test_no_picture_of_another_split_stands_for_one_that_is_gone(tmp_path: Path, kind: str) -> None:
+    inner = "images/" if kind in ("coco in images", "yolo") else ""
+    for o, split in enumerate(("train", "val")):
+        for k in range(3):
+            noise(tmp_path / f"{inner}{split}" / f"{k}.png", H, W, seed=10 * o + k)
+        write_gone(tmp_path, kind, split, [objects(k) for k in range(3)])
+    (tmp_path / f"{inner}train" / "1.png").unlink()
+    data = opened(tmp_path, "train")
+    assert [tmp_path / f"{inner}train" / f"{k}.png" for k in (0, 2)] == [data.path(i) for i in range(len(data))]
+    assert [f.kind for f in data.faults] == ["missing image"] and len(opened(tmp_path, "val")) == 3
+
+
+def test_folders_of_splits_are_told_apart_in_any_words(tmp_path: Path) -> None:
+    """A file of CVAT with subsets, and pictures of the same names in Train and Validation."""
+    text = ""
+    for s in ("Train", "Validation"):
+        for k in range(2):
+            noise(tmp_path / "images" / s / "cam 1" / f"{k}.png", H, W, seed=k + len(s))
+            text += f'<image id="{k}" name="cam 1/{k}.png" subset="{s}" width="{W}" height="{H}">' + "".join(
+                f'<box label="{NAMES[c]}" xtl="{a}" ytl="{b}" xbr="{x}" ybr="{y}"/>' for c, a, b, x, y in objects(k)
+            ) + "</image>"
+    put(tmp_path / "annotations.xml", f"<annotations><version>1.1</version><meta/>{text}</annotations>")
+    for split, folder in (("train", "Train"), ("val", "Validation")):
+        data = opened(tmp_path, split)
+        assert [data.path(i) for i in range(2)] == [tmp_path / "images" / folder / "cam 1" / f"{k}.png" for k in (0, 1)]
+
+
+def test_tables_of_makesense_and_the_list_of_ade(tmp_path: Path) -> None:
+    put(tmp_path / "a" / "labels_my-project.csv", "".join(
+        f"{NAMES[c]},{a},{b},{x - a},{y - b},{k}.png,{W},{H}\r\n" for k, own in enumerate(pictures(tmp_path / "a"))
+        for c, a, b, x, y in own))
+    held(opened(tmp_path / "a"))
+    for s in ("training", "validation"):
+        noise(tmp_path / "b" / "images" / s / "0.jpg", H, W, seed=len(s))
+        drawn = np.zeros((H, W), np.uint8)
+        drawn[5:, 5:], drawn[20:, 20:] = 2, 3
+        (tmp_path / "b" / "annotations" / s).mkdir(parents=True)
+        Image.fromarray(drawn).save(tmp_path / "b" / "annotations" / s / "0.png")
+    put(tmp_path / "b" / "objectInfo150.txt", "Idx\tRatio\tTrain\tVal\tStuff\tName\n" + "".join(
+        f"{k}\t.1\t9\t9\t{k % 2}\t{n}\n" for k, n in enumerate(("wall", "building, edifice", "sky"), 1)))
+    data = opened(tmp_path / "b", "train")
+    assert data.info.classes.names == ("wall", "building, edifice", "sky")
+    semantic = data[0].semantic
+    assert semantic[0, 0] == 255 and semantic[10, 10] == 1 and semantic[-1, -1] == 2
+
+
+def test_a_document_of_coco_a_picture_is_told_in_a_short_line(tmp_path: Path) -> None:
+    for k, own in enumerate(pictures(tmp_path, 30)):
+        put(tmp_path / "annotations" / f"p{k:02d}.json", coco([(f"{k}.png", own)]))
+    with pytest.raises(DataError, match=r"several annotation files \(p00, p01, p02, p03, p04, p05 and 24 more\)"):
+        opened(tmp_path)
+
+
+# ---------------------------------------------------------------- lists beside the labels
+
+
+def test_lists_of_a_split_divide_yolo_that_no_configuration_divides(tmp_path: Path) -> None:
+    for k, own in enumerate(pictures(tmp_path)):
+        put(tmp_path / "labels" / f"{k}.txt", yolo(own))
+    put(tmp_path / "classes.txt", "bolt\nnut\n")
+    put(tmp_path / "train.txt", "".join(f"images/{k}.png\n" for k in range(4)))
+    put(tmp_path / "val.txt", "/old/place/images/4.png\r\n/old/place/images/5.png\r\n")
+    assert splits(tmp_path) == ("train", "val")
+    assert [len(opened(tmp_path, s)) for s in ("train", "val")] == [4, 2]
+    report = examined(tmp_path)
+    assert not report.unused and any("train.txt and val.txt divide the data" in n for n in report.notes)
+    put(tmp_path / "train.txt", "trained on Monday")
+    assert splits(tmp_path) == ("train", "val", "test", "all")
+
+
+def test_numbers_of_a_table_are_the_lines_of_a_class_list_beside_it(tmp_path: Path) -> None:
+    rows = [f"{k}.png,{c},{a},{b},{x},{y}" for k, own in enumerate(pictures(tmp_path)) for c, a, b, x, y in own]
+    put(tmp_path / "labels.csv", "\n".join(["filename,class_id,xmin,ymin,xmax,ymax", *rows]))
+    put(tmp_path / "classes.txt", "bolt\nnut\n")
+    held(opened(tmp_path))
+    assert any("called as the lines of classes.txt, from 0: 0 bolt, 1 nut" in n for n in examined(tmp_path).notes)
+    put(tmp_path / "classes.txt", "bolt\n")
+    assert opened(tmp_path).info.classes.names == ("0", "1")
+
+
+def test_lines_of_dota_beside_yolo_made_of_them(tmp_path: Path) -> None:
+    """Ultralytics' DOTAv1: labels/train and labels/train_original."""
+    for k, own in enumerate(pictures(tmp_path, name="images/train/{}.png")):
+        put(tmp_path / "labels" / "train" / f"{k}.txt", "".join(
+            f"{c} {a / W} {b / H} {x / W} {b / H} {x / W} {y / H} {a / W} {y / H}\n" for c, a, b, x, y in own))
+        put(tmp_path / "labels" / "train_original" / f"{k}.txt", "".join(
+            f"{a} {b} {x} {b} {x} {y} {a} {y} {NAMES[c]} 0\n" for c, a, b, x, y in own))
+    put(tmp_path / "data.yaml", "train: images/train\nnames: [bolt, nut]\n")
+    assert examined(tmp_path).format == "yolo"
+    held(opened_whole(tmp_path))
+
+
+@pytest.mark.parametrize("ending", [".jsonl", ".csv"])
+def test_maps_that_an_imagefolder_names_are_read(tmp_path: Path, ending: str) -> None:
+    for s in ("train", "validation"):
+        rows = []
+        for k in range(3):
+            noise(tmp_path / s / "raw" / f"{k}.png", H, W, seed=k + len(s))
+            drawn = np.zeros((H, W), np.uint8)
+            drawn[5:20, 5:20] = 255
+            (tmp_path / s / "drawn").mkdir(exist_ok=True)
+            Image.fromarray(drawn).save(tmp_path / s / "drawn" / f"m{2 - k}.png")
+            rows.append({"image_file_name": f"raw/{k}.png", "mask_file_name": f"drawn/m{2 - k}.png"})
+        put(tmp_path / s / f"metadata{ending}", "\n".join(map(json.dumps, rows)) if ending == ".jsonl" else "\n".join(
+            [",".join(rows[0]), *(",".join(r.values()) for r in rows)]))
+    assert splits(tmp_path) == ("train", "val")
+    data = opened(tmp_path, "train")
+    assert data.info.format == "maps" and data.table.maps == [(f"train/drawn/m{2 - k}.png",) for k in range(3)]
+    assert data[1].semantic is not None and int((data[1].semantic == 1).sum()) == 225
+    assert not examined(tmp_path).unused
+
+
+def test_one_list_of_an_imagefolder_may_name_pictures_of_all_splits(tmp_path: Path) -> None:
+    rows = []
+    for s in ("train", "validation"):
+        truth = pictures(tmp_path, name=s + "/{}.png")
+        rows += [hugging(k, own, "words") | {"file_name": f"{s}/{k}.png"} for k, own in enumerate(truth)]
+    put(tmp_path / "metadata.jsonl", "\n".join(map(json.dumps, rows)))
+    assert splits(tmp_path) == ("train", "val")
+    for s, folder in (("train", "train"), ("val", "validation")):
+        data = opened(tmp_path, s)
+        held(data)
+        assert {Path(data.truth(i).file).parent.name for i in range(6)} == {folder}
+
+
+@pytest.mark.parametrize("kind", ["labelme", "supervisely", "bdd100k"])
+def test_a_file_of_no_bytes_for_a_picture_is_a_fault(tmp_path: Path, kind: str) -> None:
+    """What it held is lost: its picture is no picture without objects, and is not passed over without a word."""
+    truth = pictures(tmp_path, name="ds/img/{}.png" if kind == "supervisely" else "{}.png")
+    for k, own in enumerate(truth):
+        if kind == "labelme":
+            put(tmp_path / f"{k}.json", labelme(f"{k}.png", own))
+        elif kind == "bdd100k":
+            put(tmp_path / f"labels/{k}.json", {"name": f"{k}", "frames": [{"objects": frame("", own)["labels"]}]})
+        else:
+            put(tmp_path / f"ds/ann/{k}.png.json", {"size": {"height": H, "width": W}, "objects": [
+                {"classTitle": NAMES[c], "geometryType": "rectangle", "points": {"exterior": [[a, b], [x - 1, y - 1]]}}
+                for c, a, b, x, y in own]})
+    lost = {"labelme": "3.json", "bdd100k": "labels/3.json", "supervisely": "ds/ann/3.png.json"}[kind]
+    put(tmp_path / lost, "" if kind != "bdd100k" else '{"name": "3", "frames": [{"objects": [{"box2d"')
+    data = opened(tmp_path)
+    assert len(data) == 5 and [(f.kind, f.safe) for f in data.faults] == [("broken annotation", True)]
+    assert data.faults[0].file.endswith(lost)

@@ -309,6 +309,19 @@ def test_cards_read_from_source_equal_the_imported_ones() -> None:
         assert c.parents == tuple((e.paper.name, e.told) for e in p.parents)
 
 
+def test_of_thousands_of_classes_the_page_shows_those_that_systems_differ_in(tmp_path: Path) -> None:
+    made = synthetic(tmp_path)
+    for s in made["systems"]:
+        s["per_class"] = {f"class {i}": {"AP": 0.5, "IoU": 0.5} for i in range(2000)}
+    made["systems"][0]["per_class"]["class 1999"]["AP"] = 0.25
+    made["systems"][1]["per_class"]["class 1998"] = {"AP": None}
+    html = page.write(made, tmp_path).read_text(encoding="utf-8")
+    part = html[html.index('id="classes"') : html.index('id="errors"')]
+    assert part.count('<th scope="row">') == 2 * page.MOST_ROWS  # detection's table and segmentation's
+    assert part.index(">class 0<") < part.index(">class 1999<") and ">class 1998<" not in part
+    assert f"The {page.MOST_ROWS} classes in which systems lie furthest apart, of 2,000" in part
+
+
 def test_every_class_of_a_page_has_a_rule_in_its_own_style() -> None:
     """A class whose rule stands in another page's style lays nothing out."""
     here = Path(page.__file__).parent

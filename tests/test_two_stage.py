@@ -232,7 +232,7 @@ def test_own_class_logits_are_the_last_layers() -> None:
     branch = MaskBranch(In((6,), (4,), 3), Align(14), 8, 1)
     xs, boxes, labels = ([torch.randn(1, 6, 16, 16)], torch.tensor([[[4.0, 4, 60, 60], [8, 3, 30, 40]]]),
                          torch.tensor([[2, 0]]))
-    every = branch.last(branch.drawing(xs, boxes, None)).unflatten(0, (1, 2))
+    every = branch.last(branch.drawing(branch.pooled(xs, boxes, None))).unflatten(0, (1, 2))
     torch.testing.assert_close(branch.logits(xs, boxes, labels, None), own(every, labels))
 
 

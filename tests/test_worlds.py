@@ -29,7 +29,7 @@ from stemma.core.part import In, edit, part
 from stemma.core.types import StemmaError
 from stemma.data.worlds import envs
 from stemma.engine.running import checkpoint
-from stemma.parts.worlds import latents
+from stemma.parts.worlds import by_hand, latents
 from stemma.parts.worlds.dynamics import RSSM, SSM, Dynamics, GRUCell
 from stemma.parts.worlds.mixtures import MDNRNN, mixture_draw, mixture_nll
 from stemma.parts.worlds.nats import FreeNats, Surprise
@@ -433,6 +433,38 @@ def test_the_cell_is_the_gated_unit_by_hand() -> None:
     new = (torch.cat([x, r * h], 1) @ candidate.T + cell.of_x.bias[8:]).tanh()
     torch.testing.assert_close(cell(s, a, h), u * h + (1 - u) * new)
     assert (cell.of_x.bias[:8] == 1).all() and not cell.of_x.bias[8:].any()
+
+
+def test_gradients_written_out_are_the_slopes(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch, "randn_like", torch.ones_like)
+    g = torch.Generator().manual_seed(0)
+    x = lambda *shape: torch.randn(*shape, generator=g, dtype=torch.float64).requires_grad_()
+    check = torch.autograd.gradcheck
+    assert check(by_hand.RMSNormedSiLU.apply, (x(2, 3, 5), x(5), 1e-4))
+    said, share = x(4, 7), torch.rand(2, 4, generator=g, dtype=torch.float64)
+    above = torch.tensor([[1, 6, 3, 2], [5, 5, 1, 3]])
+    assert check(lambda s: by_hand.TwoHotLoss.apply(s, s.detach().softmax(-1), above, share), (said,))
+    assert check(by_hand.MixtureNLL.apply, (x(2, 3), x(2, 4, 3), x(2, 4, 3), x(2, 4, 3)))
+    keep = torch.tensor([[1, 1, 1], [1, 0, 1]], dtype=torch.float64)[..., None]
+    weights = [x(4, 2), x(9, 4), x(9), x(6, 3), x(3, 3), x(5, 3), x(4, 5), x(4)]
+    assert check(lambda *a: by_hand.GaussianSteps.apply(*a[:4], keep, [False, True, False], 0.1, *a[4:]),
+                 (x(2, 3, 4), x(2, 3, 5), x(2, 2), x(2, 3), *weights))
+
+
+def test_planets_belief_by_hand_is_the_loop(monkeypatch: pytest.MonkeyPatch) -> None:
+    torch.manual_seed(0)
+    m = RSSM(In((6,), (1,), actions=2), latents.Gaussian(3), part(GRUCell, size=8, hidden=7), 5)
+    embed, action, first = torch.randn(3, 9, 6, requires_grad=True), torch.randn(3, 9, 2), torch.rand(3, 9) < 0.2
+    before = {k: torch.rand_like(v) for k, v in m.initial(embed, 3).items()}
+    found = []
+    for way in (by_hand.by_hand, lambda x: False):
+        monkeypatch.setattr("stemma.parts.worlds.dynamics.by_hand", way)
+        torch.manual_seed(1)
+        posts, priors = m.observe(embed, action, first, before)
+        total = torch.stack([v.square().sum() for v in (*posts.values(), *priors.values())]).sum()
+        found.append([*posts.values(), *torch.autograd.grad(total, [embed, *m.parameters()])])
+    for mine, loops in zip(*found):
+        torch.testing.assert_close(mine, loops, rtol=1e-4, atol=1e-5)
 
 
 # ---------------------------------------------------------------- overshooting

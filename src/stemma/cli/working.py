@@ -27,7 +27,8 @@ Data = Annotated[str | None, typer.Option("--data", "-d", help="A folder or file
 DataFormat = Annotated[str | None, typer.Option("--format", help="coco, voc, yolo, panoptic, maps, cvat, labelme, "
                                                 "label-studio, via, createml, supervisely, datumaro, "
                                                 "kitti, visdrone, crowdhuman, citypersons, caltech, "
-                                                "wider or csv, where it is not recognised by itself.")]
+                                                "wider, bdd100k, dota, imagefolder or csv, where it is not "
+                                                "recognised by itself.")]
 Device = Annotated[str, typer.Option("--device",
                                      help="auto, cpu, cuda, cuda:N or mps. STEMMA_DEVICE in the environment is what "
                                      "auto takes.")]

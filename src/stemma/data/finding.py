@@ -14,6 +14,7 @@ from urllib.parse import unquote, urlsplit
 
 from stemma.core.samples import DataError
 
+from .files import SPLIT_OF, SPLITS
 from .images import SUFFIXES, check_name, walk
 
 
@@ -80,9 +81,10 @@ class Pictures:
         """The file that `name` means, with its ending or without: the one whose path ends as `name` does in most parts;
         None where none ends so.
 
-        Between equals decides `near`, a word of the path such as the name of a split, and then the way to `beside`, the
-        folder of the file that says the name: the picture with which it has most folders in common. Raises
-        `LookupError`, naming two, where several fit alike.
+        A picture in a folder of another split than `near`, or than one that the name says, is another one. Between
+        equals decides `near`, a word of the path such as the name of a split, and then the way to `beside`, the folder
+        of the file that says the name: the picture with which it has most folders in common. Raises `LookupError`,
+        naming two, where several fit alike.
         """
         name = plain_name(name)
         if name in self._whole:
@@ -94,11 +96,13 @@ class Pictures:
         if not found and "%" in name:
             parts = [unquote(p) for p in parts]
             found = self._last.get(_key(parts[-1]), [])
+        if found and (mine := {near, *map(split_of, parts[:-1])} & SPLITS.keys()):  # another split's is another picture
+            found = [n for n in found if not (own := set(map(split_of, n.split("/")[:-1])) - {""}) or own & mine]
         if len(found) > 1:
             alike = [_alike(parts, n) for n in found]
             found = [n for n, k in zip(found, alike, strict=True) if k == max(alike)]
         if len(found) > 1 and near:
-            found = [n for n in found if near in n.split("/")] or found
+            found = [n for n in found if any(near in (p, split_of(p)) for p in n.split("/")[:-1])] or found
         if len(found) > 1 and beside:
             shared = [len(os.path.commonprefix([n.split("/")[:-1], beside.split("/")])) for n in found]
             found = [n for n, k in zip(found, shared, strict=True) if k == max(shared)]
@@ -107,6 +111,11 @@ class Pictures:
         if len(found) > 1:
             raise LookupError(f"{found[0]} and {found[1]}")
         return found[0] if found else None
+
+
+def split_of(folder: str) -> str:
+    """The split that a folder is called after, in any of its words and with a year or not; "" for another."""
+    return SPLIT_OF.get(folder.lower().rstrip("0123456789").rstrip("_-"), "")
 
 
 def _key(name: str) -> str:

@@ -20,7 +20,7 @@ from ..core.samples import Classes, DataError, Dataset
 from . import around
 from .classes import folders
 from .division import divide
-from .files import SPLIT_OF, Unused, unused
+from .files import NOTES, SPLIT_OF, Unused, class_file, unused
 from .images import packed_in, subfolders, walk, walked_once
 from .options import flag_of
 from .readers import (
@@ -140,6 +140,9 @@ def _unknown(path: Path) -> DataError:
     holds = f"; it holds {pictures:,} picture{'s' * (pictures != 1)} without annotations of any" if pictures else ""
     if (other := stranger(path)) is not None:
         return DataError(str(path), f"holds no data set of a known format{holds}; {other[0]}", other[1], field="format")
+    if beside := walk(path, NOTES)[:4]:
+        several = "hold" if len(beside) > 1 else "holds"
+        holds += f"; {', '.join(beside[:3])}{', ...' if len(beside) > 3 else ''} {several} none that is known"
     if packed:
         return DataError(str(path), f"holds no data set of a known format{holds}", packed, field="format")
     return DataError(str(path), f"holds no data set of a known format{holds}", "Where folders have other names, say "
@@ -165,8 +168,12 @@ def formats_at(path: Path) -> list[str]:
     if yolo.looks_like(path):
         found.append("yolo")
     found += [m.FORMAT for m in TOOLS if m.looks_like(path)]
-    if "yolo" in found and {"dota", "kitti", "visdrone"} & set(found) and not yolo.has_rows(path):
-        found.remove("yolo")  # a text file in labels/ need not be YOLO's
+    if "yolo" in found and {"dota", "kitti", "visdrone"} & set(found):  # a text file in labels/ need not be YOLO's
+        rows = yolo.has_rows(path)
+        found = [k for k in found if k != ("dota" if rows else "yolo")]  # DOTA's lie beside those made of them
+    if found == ["yolo"] and not (yolo.find_config(path) or class_file(path) or yolo.has_rows(path) or stranger(
+            path) is None):
+        found = []  # text files in labels/ that are known to be others'
     if "csv" in found and len(found) > 1:
         found.remove("csv")  # a table beside annotations is about them
     if not found and maps.layouts(path) or found == ["yolo"] and maps.layouts(path):

@@ -26,6 +26,20 @@ KNOWN = (
     ("VIA 3's table", r"\.csv", rb"CSV_HEADER = metadata_id", "export COCO's JSON"),
     ("a JSON of videos (YouTube-VIS)", r"\.json", rb'"videos"\s*:|"video_id"\s*:', "write COCO's JSON with an image a "
      "frame"),
+    ("SA-1B's JSON", r"\.json", rb'"(stability_score|predicted_iou)"\s*:', "write its masks as COCO's JSON, all of one "
+     "category"),
+    ("Detectron2's list", r"\.json", rb'"bbox_mode"\s*:', "make COCO's JSON of it with "
+     "detectron2.data.datasets.convert_to_coco_json"),
+    ("FiftyOne's own export", r"(^|/)samples\.json", rb'"samples"\s*:', "export it as COCODetectionDataset or "
+     "YOLOv5Dataset"),
+    ("Sama's JSON", r"\.json", rb'"(vector_tagging|assignment_id)"\s*:', COCO),
+    ("a GeoJSON", r"\.geojson", rb"", "write its boxes in pixels as COCO's JSON, or as a CSV of pictures and boxes"),
+    ("a MATLAB file", r"\.mat", rb"", "write what it holds as COCO's JSON, or as a PNG map of classes a picture"),
+    ("Label Studio's table", r"\.(csv|tsv)", rb'"original_width"', "export JSON or JSON-MIN"),
+    ("a table of run lengths", r"\.csv", rb"(?i)^[^\n]*,\s*encodedpixels", "write its masks as COCO's JSON, or as a "
+     "PNG map a picture"),
+    ("a table with several boxes in a cell", r"\.csv", rb"(?i)^[^\n]*,\s*predictionstring", "write a line a box: "
+     "filename,class,xmin,ymin,xmax,ymax"),
     ("Labelbox's JSON", r"\.json", rb'"External ID"|"Labeled Data"|"data_row"\s*:', COCO),
     ("Scale's JSON (Nucleus)", r"\.jsonl?", rb'"reference_id"|"annotation_id"', COCO),
     ("a language model's JSONL", r"\.jsonl", rb'"(suffix|messages|conversations)"\s*:', "export COCO's JSON"),
@@ -55,7 +69,7 @@ KNOWN = (
     ("VoTT's JSON", r"\.(json|vott)", rb'"videoSettings"|"assets"\s*:|"asset"\s*:', "export it as Pascal VOC or CSV"),
 )
 _ENDS = (".dcm", ".nii", ".gz", ".tfrecord", ".tfrecords", ".record", ".records", ".ndjson", ".json", ".vott", ".txt",
-         ".csv", ".jsonl", ".parquet", ".png")
+         ".csv", ".tsv", ".jsonl", ".parquet", ".png", ".geojson", ".mat")
 FEW = 200  # files that are looked into
 HEAD = 1 << 14
 

@@ -20,7 +20,7 @@ from ..core.paper import AGNOSTIC, Task
 from ..core.types import Classes, Info, Sample, StemmaError
 from . import amodal, coco
 from .boundary import SHARE
-from .confusion import confusion
+from .confusion import confusion, joined
 from .count import between, counts
 from .curves import calibration, equal_error, f1, precision_recall
 from .detection import RECALLS, Kind, Matches, Picture, Record, Rle, matches, picture, to_rles
@@ -48,7 +48,8 @@ def plain(value: Any) -> Any:
     if isinstance(value, dict):
         return {str(k): plain(v) for k, v in value.items()}
     if isinstance(value, np.ndarray):
-        return plain(value.tolist())
+        sound = value.dtype.kind in "biuU" or value.dtype.kind == "f" and np.isfinite(value).all()
+        return value.tolist() if sound else plain(value.tolist())
     if isinstance(value, (list, tuple)):
         return [plain(v) for v in value]
     if isinstance(value, np.generic):
@@ -64,6 +65,7 @@ def describe(record: Record, kind: Kind = "boxes", iou: float = 0.5) -> dict[str
     curve, f = precision_recall(found), f1(found)
     keep = f.best_threshold if np.isfinite(f.best_threshold) else 0.5
     mistakes = errors(record, iou, kind=kind)
+    rows, row = joined(record)
     number = counts(record, float(np.nextafter(keep, -np.inf)))
     fit = calibration(found)
     every, eleven = voc(record, iou), voc(record, iou, "11")
@@ -75,8 +77,8 @@ def describe(record: Record, kind: Kind = "boxes", iou: float = 0.5) -> dict[str
         "f1": {"threshold": f.threshold, "f1": f.f1, "precision": f.precision, "recall": f.recall, "best": f.best,
                "best_threshold": f.best_threshold},
         "confusion": {
-            "labels": [*record.names, "background"], "rows": [*record.names, "(nothing)"], "columns":
-            [*record.names, "(missed)"], "matrix": confusion(record, keep, iou, kind), "score": keep, "iou": iou,
+            "labels": [*rows, "background"], "rows": [*rows, "(nothing)"], "columns": [*rows, "(missed)"],
+            "matrix": confusion(record, keep, iou, kind, row), "score": keep, "iou": iou,
         },
         "errors": mistakes.as_dict(),
         "errors_AP50": mistakes.ap50,
@@ -141,6 +143,7 @@ class Evaluator:
         self.frequency = info.frequency if task in ("detection", "instances") and self.classes == info.classes else ()
         self.record = Record(self.classes.names, self.kinds, self.frequency)
         self._orders: dict[int, None] = {}  # positions of the pictures, as they came
+        self._told: tuple[int, dict[str, Any]] | None = None  # what `result` said, of how many pictures
 
     def _pixel_metric(self) -> Any:
         if self.task == "semantic":
@@ -222,6 +225,11 @@ class Evaluator:
         where there are things and stuff mIoU_stuff_foreground, all things being one class. Panoptic: PQ, SQ, RQ, for
         things and for stuff, and the mIoUs.
         """
+        if self._told is None or self._told[0] != len(self._orders):  # `details` asks again
+            self._told = len(self._orders), self._measured()
+        return dict(self._told[1])
+
+    def _measured(self) -> dict[str, Any]:
         if self.pixels is not None:
             return dict(plain(self.pixels.result()))
         if self.task == "proposals":
@@ -229,8 +237,8 @@ class Evaluator:
                                for k, v in average_recall(self.record, kind=kind).items()}))
         if self.task == "weak":
             points, images = point_ap(self.record), image_ap(self.record)
-            rows = {name: {"point_AP": v, "image_AP": images.per_class()[name]}
-                    for name, v in points.per_class().items()}
+            rows = {name: {"point_AP": point, "image_AP": image}
+                    for name, point, image in zip(points.names, points.ap.tolist(), images.ap.tolist(), strict=True)}
             return dict(plain({"point_AP": points.mean, "image_AP": images.mean, "per_class": rows}))
         if self.task == "amodal":
             return dict(plain(self._whole()))
@@ -310,7 +318,7 @@ class Evaluator:
         Semantic: "confusion", its last column pixels without a class, and "per_class". Panoptic: "per_class".
         """
         if self.pixels is not None:
-            numbers = plain(self.pixels.result())
+            numbers = self.result()
             out: dict[str, Any] = {"per_class": numbers.get("per_class", {})}
             if self.task == "semantic":
                 names = list(self.classes.names)

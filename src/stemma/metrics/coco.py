@@ -23,6 +23,7 @@ from .resample import Group, Ratios, Tally, ranked
 
 _began = 0  # the process in which hotcoco works
 _AT_ONCE = 500  # images whose matches are held as hotcoco hands them out, a list of lists each
+_CELLS = 250_000  # and pairs of an image and a class, of which there is an entry each, empty or not
 THRESHOLDS = np.linspace(0.5, 0.95, 10)
 RECALLS = np.linspace(0, 1, 101)
 AREAS: dict[str, tuple[float, float]] = {"all": (0, 1e10), "small": (0, 32**2), "medium": (32**2, 96**2),
@@ -39,9 +40,9 @@ class Scores:
 
     kind: Kind
     names: tuple[str, ...]
+    labels: Ints  # (C,) of the classes that were measured: of thousands of names those that have objects
     precision: Floats  # (T, R, C, A, M), NaN where a class has no objects
     recall: Floats  # (T, C, A, M)
-    confidence: Floats  # (T, R, C, A, M) score at which each recall is reached
     thresholds: Floats  # (T,)
     areas: tuple[str, ...]
     limits: tuple[int, ...]
@@ -63,14 +64,17 @@ class Scores:
         m = self.limits.index(limit) if limit is not None else len(self.limits) - 1
         part = values[..., a, m]
         if threshold is not None:
-            at = np.flatnonzero(np.isclose(self.thresholds, threshold, rtol=0, atol=1e-9))
-            if not len(at):
-                raise StemmaError(f"no IoU threshold {threshold} among {', '.join(f'{t:g}' for t in self.thresholds)}")
-            part = part[at]
+            part = part[self._level(threshold)]
         if label is not None:
-            part = part[..., label]
+            part = part[..., self.labels == label]
         kept = part[~np.isnan(part)]
         return float(np.mean(kept)) if kept.size else float("nan")
+
+    def _level(self, threshold: float) -> int:
+        at = np.flatnonzero(np.isclose(self.thresholds, threshold, rtol=0, atol=1e-9))
+        if not len(at):
+            raise StemmaError(f"no IoU threshold {threshold} among {', '.join(f'{t:g}' for t in self.thresholds)}")
+        return int(at[0])
 
     def numbers(self) -> dict[str, float]:
         """The twelve numbers of boxes and masks, or the ten of keypoints, by name."""
@@ -84,24 +88,28 @@ class Scores:
                                                                                 for s in sizes}
         if self.frequency:
             for f in "rcf":
-                of = self.precision[:, :, np.array(self.frequency) == f, 0, -1]
+                of = self.precision[:, :, np.array(self.frequency)[self.labels] == f, 0, -1]
                 out[f"AP{f}"] = mean_of(of[~np.isnan(of)])
         return out | {f"AR{n}": self.ar(limit=n) for n in self.limits} | {f"AR_{s}": self.ar(area=s) for s in sizes}
 
     def per_class(self) -> dict[str, dict[str, float]]:
         """AP, AP50, AP75 and AR of each class."""
-        return {
-            name: {"AP": self.ap(label=c), "AP50": self.ap(0.5, label=c), "AP75": self.ap(0.75, label=c),
-                   "AR": self.ar(label=c)}
-            for c, name in enumerate(self.names)
-        }
+        precision, recall = self.precision[..., 0, -1], self.recall[..., 0, -1]
+        parts = {"AP": precision, "AP50": precision[self._level(0.5)], "AP75": precision[self._level(0.75)],
+                 "AR": recall}
+        columns = []
+        for part in parts.values():  # a class is NaN everywhere or nowhere
+            column = np.full(len(self.names), np.nan)
+            column[self.labels] = np.ascontiguousarray(np.moveaxis(part, -1, 0)).reshape(len(self.labels), -1).mean(1)
+            columns.append(column.tolist())
+        return {name: dict(zip(parts, row)) for name, *row in zip(self.names, *columns, strict=True)}
 
     def curve(self, label: int | None = None, threshold: float = 0.5) -> Floats:
         """Precision at the 101 recalls, of one class or the mean over classes; NaN where there are no objects."""
         t = int(np.argmin(np.abs(self.thresholds - threshold)))
         part = self.precision[t, :, :, 0, -1]
         if label is not None:
-            return np.asarray(part[:, label])
+            part = part[:, self.labels == label]
         defined = part[:, ~np.isnan(part[0])] if part.size else part
         return np.asarray(defined.mean(1)) if defined.size else np.full(part.shape[0], np.nan)
 
@@ -184,9 +192,10 @@ def evaluate(
     The size of a detection is its mask's area, its box's, or that of the box around its keypoints, as in COCO's result
     files. Raises `StemmaError` where hotcoco is absent, or a number is NaN, or the columns do not fit together.
     """
-    hotcoco, gt, dt, points = _loaded(sizes, names, truths, found, kind, federated)
+    labels, truths, found = _there(sizes, names, truths, found, kind, agnostic or federated is not None)
+    hotcoco, gt, dt, points = _loaded(sizes, [names[c] for c in labels], truths, found, kind, federated)
     return _run(hotcoco, gt, dt, kind, tuple(names), limits, thresholds, sigmas, agnostic, points,
-                () if federated is None else federated.frequency)
+                () if federated is None else federated.frequency, labels)
 
 
 def tally(
@@ -199,11 +208,14 @@ def tally(
     limit: detections an image and class that count (100; keypoints 20). Raises as `evaluate`.
     """
     limits = (limit,) if limit else (20,) if kind == "keypoints" else (MOST,) if federated is not None else (100,)
+    labels, truths, found = _there(sizes, names, truths, found, kind, agnostic or federated is not None)
+    names = [names[c] for c in labels]
     classes, levels = 1 if agnostic else len(names), len(THRESHOLDS)
     positives = np.zeros((len(sizes), classes), np.int64)
     groups: list[Group] = []
-    for begin in range(0, len(sizes), _AT_ONCE):
-        some = sizes[begin : begin + _AT_ONCE]
+    step = max(min(_AT_ONCE, _CELLS // max(classes, 1)), 1)
+    for begin in range(0, len(sizes), step):
+        some = sizes[begin : begin + step]
         parts = _of(truths, begin, len(some)), _of(found, begin, len(some))
         own = None if federated is None else federated.part(begin, len(some))
         hotcoco, gt, dt, points = _loaded(some, names, *parts, kind, own)
@@ -231,12 +243,30 @@ def tally(
 
 def _of(columns: Columns, begin: int, count: int) -> Columns:
     """The objects of `count` images from `begin` on, which are then numbered from 0."""
-    at = np.flatnonzero((columns.image >= begin) & (columns.image < begin + count))
+    part = _rows(columns, (columns.image >= begin) & (columns.image < begin + count))
+    return replace(part, image=part.image - begin)
+
+
+def _rows(columns: Columns, which: Bools) -> Columns:
+    at = np.flatnonzero(which)
     part: dict[str, Any] = {
         k: v if v is None else v[at] if isinstance(v, np.ndarray) else [v[i] for i in at]
         for k, v in vars(columns).items()
     }
-    return replace(columns, **part | {"image": columns.image[at] - begin})
+    return replace(columns, **part)
+
+
+def _there(sizes: Sequence[tuple[int, int]], names: Sequence[str], truths: Truths, found: Found, kind: Kind,
+           every: bool) -> tuple[Ints, Truths, Found]:
+    """(labels of the classes that have objects, or of `every` class; truth and detections of these, numbered by them).
+    The others have no precision, and of thousands of classes they would fill most of what hotcoco holds."""
+    _check(sizes, names, truths, found, kind)
+    labels = np.arange(len(names)) if every else np.unique(truths.label)
+    if len(labels) == len(names) or not len(labels):
+        return np.arange(len(names)), truths, found
+    found = _rows(found, np.isin(found.label, labels))
+    return (labels, replace(truths, label=np.searchsorted(labels, truths.label)),
+            replace(found, label=np.searchsorted(labels, found.label)))
 
 
 def _library() -> Any:
@@ -510,18 +540,18 @@ def _asked(
 def _run(
     hotcoco: Any, gt: Any, dt: Any, kind: Kind, names: tuple[str, ...], limits: Sequence[int] | None,
     thresholds: Floats | None, sigmas: Sequence[float], agnostic: bool, points: int,
-    frequency: tuple[str, ...] = (),
+    frequency: tuple[str, ...] = (), labels: Ints | None = None,
 ) -> Scores:
     limits = tuple(sorted(limits or ((20,) if kind == "keypoints" else (MOST,) if frequency else (1, 10, 100))))
     run, areas = _asked(hotcoco, gt, dt, kind, limits, thresholds, sigmas, agnostic, points, lvis=bool(frequency))
     run.evaluate()
     run.accumulate()
     out = run.eval
-    precision, recall = np.asarray(out["precision"], np.float64), np.asarray(out["recall"], np.float64)
-    undefined = precision < 0
+    names = ("object",) if agnostic else names
+    precision, recall = (np.array(out[k], np.float64) for k in ("precision", "recall"))
+    precision[precision < 0], recall[recall < 0] = np.nan, np.nan
     return Scores(
-        kind, ("object",) if agnostic else names, np.where(undefined, np.nan, precision),
-        np.where(recall < 0, np.nan, recall), np.where(undefined, np.nan, np.asarray(out["scores"], np.float64)),
+        kind, names, np.arange(len(names)) if labels is None or agnostic else labels, precision, recall,
         np.asarray(THRESHOLDS if thresholds is None else thresholds, np.float64), areas, limits, frequency,
     )
 

@@ -13,24 +13,27 @@ class Counts:
     """Objects and accepted detections of every image and class, crowd objects not counted."""
 
     names: tuple[str, ...]
-    true: Ints  # (I, C)
-    found: Ints  # (I, C)
+    true: Ints  # (I,)
+    found: Ints  # (I,)
+    apart: Ints  # (C,) |found - true|, summed over the images
 
     @property
     def error(self) -> float:
         """Mean over images of |found - true|, all classes together (ReInspect's count error, arXiv 1506.04878
         sec. 4)."""
-        return self._mean(abs(self.found.sum(1) - self.true.sum(1)))
+        return self._mean(abs(self.found - self.true))
 
     @property
     def bias(self) -> float:
         """Mean over images of found - true: above 0 where too many are found."""
-        return self._mean(self.found.sum(1) - self.true.sum(1))
+        return self._mean(self.found - self.true)
 
     @property
     def per_class(self) -> dict[str, float]:
         """Mean over images of |found - true|, class by class."""
-        return {n: self._mean(abs(self.found[:, c] - self.true[:, c])) for c, n in enumerate(self.names)}
+        images = len(self.true)
+        each = self.apart / images if images else np.full(len(self.names), np.nan)
+        return dict(zip(self.names, each.tolist(), strict=True))
 
     @staticmethod
     def _mean(values: Ints) -> float:
@@ -39,10 +42,14 @@ class Counts:
 
 def counts(record: Record, score: float = 0.5) -> Counts:
     """Count the detections that score above `score`."""
-    c = len(record.names)
-    true = [np.bincount(p.labels[~p.crowd], minlength=c) for p in record]
-    found = [np.bincount(p.found_labels[p.scores > score], minlength=c) for p in record]
-    return Counts(record.names, np.array(true, np.int64).reshape(-1, c), np.array(found, np.int64).reshape(-1, c))
+    true, found = np.zeros(len(record), np.int64), np.zeros(len(record), np.int64)
+    apart = np.zeros(len(record.names), np.int64)
+    for i, p in enumerate(record):
+        there, said = p.labels[~p.crowd], p.found_labels[p.scores > score]
+        true[i], found[i] = len(there), len(said)
+        more = np.bincount(said, minlength=len(apart)) - np.bincount(there, minlength=len(apart))
+        apart += abs(more)
+    return Counts(record.names, true, found, apart)
 
 
 def between(record: Record, score: float = 0.5, low: float = 0.2, high: float = 0.5) -> float:

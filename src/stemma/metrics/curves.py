@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from .detection import RECALLS, Floats, Ints, Matches, interpolate
+from .detection import RECALLS, Floats, Ints, Matches, by_class, interpolate
 
 
 @dataclass(frozen=True)
@@ -28,11 +28,10 @@ class Curve:
 
 def precision_recall(found: Matches) -> Curve:
     """Precision at recalls 0, .01, ... 1, interpolated as COCO does; a class's mean precision is its AP at that IoU."""
-    rows = [
-        interpolate(found.hit[found.labels == c], int(n), RECALLS) if n else np.full(len(RECALLS), np.nan)
-        for c, n in enumerate(found.positives)
-    ]
-    return Curve(found.names, RECALLS, np.array(rows).reshape(-1, len(RECALLS)))
+    rows, each = np.full((len(found.names), len(RECALLS)), np.nan), by_class(found.labels, len(found.names))
+    for c in np.flatnonzero(found.positives):
+        rows[c] = interpolate(found.hit[each[c]], int(found.positives[c]), RECALLS)
+    return Curve(found.names, RECALLS, rows)
 
 
 @dataclass(frozen=True)
@@ -78,9 +77,9 @@ def equal_error(found: Matches) -> Floats:
     The two are equal where as many detections are kept as there are objects; with fewer detections than that it is the
     recall of all. ReInspect (arXiv 1506.04878, sec. 4) calls it the equal error rate.
     """
-    out = np.full(len(found.names), np.nan)
+    out, each = np.full(len(found.names), np.nan), by_class(found.labels, len(found.names))
     for c in np.flatnonzero(found.positives):
-        out[c] = found.hit[found.labels == c][: found.positives[c]].sum() / found.positives[c]
+        out[c] = found.hit[each[c][: found.positives[c]]].sum() / found.positives[c]
     return out
 
 

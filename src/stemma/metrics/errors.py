@@ -27,7 +27,20 @@ from typing import Literal
 
 import numpy as np
 
-from .detection import IGNORED, Bools, Floats, Ints, Kind, Record, by_score, interpolate, match, mean_of, overlap
+from .detection import (
+    IGNORED,
+    Bools,
+    Floats,
+    Ints,
+    Kind,
+    Record,
+    by_class,
+    by_score,
+    interpolate,
+    match,
+    mean_of,
+    overlap,
+)
 
 ErrorKind = Literal["class", "localisation", "both", "duplicate", "background", "missed"]
 KINDS: tuple[ErrorKind, ...] = ("class", "localisation", "both", "duplicate", "background", "missed")
@@ -136,4 +149,6 @@ def _ap(t: _Table, mended: ErrorKind | None, classes: int) -> float:
     elif mended is not None:
         keep = t.state != KINDS.index(mended)
     positives = np.bincount(t.true_labels[counts], minlength=classes)
-    return mean_of(float(interpolate(hit[keep & (labels == c)], int(n)).mean()) for c, n in enumerate(positives) if n)
+    hit = hit[keep]
+    each = by_class(labels[keep], classes)
+    return mean_of(float(interpolate(hit[each[c]], int(positives[c])).mean()) for c in np.flatnonzero(positives))

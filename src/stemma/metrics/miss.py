@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from .detection import Bools, Floats, Matches, Picture, Record, matches, mean_of
+from .detection import Bools, Floats, Matches, Picture, Record, by_class, matches, mean_of
 
 LEVELS = np.logspace(-2.0, 0.0, 9)  # false positives an image at which miss rates are read
 # of people that can be seen in part: least and most height in pixels, least and most share that is seen; CityPersons'
@@ -71,12 +71,12 @@ def by_subset(record: Record, iou: float = 0.5) -> dict[str, float]:
 def from_matches(found: Matches, images: int) -> MissRate:
     """MR-2 of detections that are matched already, without a limit on their number an image."""
     miss = np.full((len(found.names), len(LEVELS)), np.nan)
-    for c, n in enumerate(found.positives):
-        if n:
-            hit = found.hit[found.labels == c]
-            false = np.concatenate([[-np.inf], np.cumsum(~hit) / images])
-            reached = np.concatenate([[0.0], np.cumsum(hit) / n])
-            miss[c] = 1.0 - reached[np.searchsorted(false, LEVELS, side="right") - 1]
+    each = by_class(found.labels, len(found.names))
+    for c in np.flatnonzero(found.positives):
+        hit = found.hit[each[c]]
+        false = np.concatenate([[-np.inf], np.cumsum(~hit) / images])
+        reached = np.concatenate([[0.0], np.cumsum(hit) / found.positives[c]])
+        miss[c] = 1.0 - reached[np.searchsorted(false, LEVELS, side="right") - 1]
     return MissRate(found.names, np.exp(np.log(np.maximum(miss, 1e-10)).mean(1)), miss)
 
 

@@ -7,7 +7,7 @@ import numpy as np
 
 from .detection import RECALLS, Bools, Floats, Ints, Picture, Record, mean_of
 from .resample import Ranked, ranked
-from .voc import average_precision
+from .voc import average_precision, reached
 
 TOLERANCE = 18.0  # pixels, about half the stride of the net (Oquab et al. 2015, sec. 5)
 SIDE = 500.0  # longer side of the pictures that this was said of
@@ -117,5 +117,5 @@ def _averaged(record: Record, tolerance: float | None) -> PointScores:
         tp = np.cumsum(ranks.hit[0, begins[c] : begins[c + 1]])
         recall, exact = tp / positives[c], tp / np.arange(1, len(tp) + 1)
         ap[c] = average_precision(recall, exact) if len(tp) else 0.0
-        precision[c] = [exact[recall >= level].max(initial=0.0) for level in RECALLS]
+        precision[c] = reached(recall, exact, RECALLS)
     return PointScores(record.names, ap, precision, positives)

@@ -9,7 +9,7 @@ from typing import Literal
 
 import numpy as np
 
-from .detection import Floats, Ints, Record, box_iou, mean_of
+from .detection import Floats, Ints, Record, box_iou, by_class, mean_of
 
 Points = Literal["11", "all"]
 
@@ -43,9 +43,15 @@ def average_precision(recall: Floats, precision: Floats, points: Points = "all")
     if points == "11":
         # The levels are k * 0.1 in floating point, as in the evaluators that papers used: a recall of 3/5 falls short
         # of 0.6000000000000001.
-        return float(np.mean([precision[recall >= level].max(initial=0.0) for level in np.arange(11) * 0.1]))
+        return float(reached(recall, precision, np.arange(11, dtype=np.float64) * 0.1).mean())
     envelope = np.maximum.accumulate(precision[::-1])[::-1]
     return float((np.diff(recall, prepend=0.0) * envelope).sum())
+
+
+def reached(recall: Floats, precision: Floats, levels: Floats) -> Floats:
+    """The best precision at each of `levels` of recall or beyond, 0 where it is not reached."""
+    envelope = np.append(np.maximum.accumulate(precision[::-1])[::-1], 0.0)
+    return np.asarray(envelope[np.searchsorted(recall, levels, side="left")])
 
 
 def voc(record: Record, threshold: float = 0.5, points: Points = "all", inclusive: bool = False) -> VocScores:
@@ -83,7 +89,8 @@ def voc(record: Record, threshold: float = 0.5, points: Points = "all", inclusiv
     true_n = np.bincount(true_label[~difficult], minlength=classes)
     hit_n, all_n = np.bincount(label[hit], minlength=classes), np.bincount(label, minlength=classes)
     ap = np.full(classes, np.nan)
+    each = by_class(label, classes)
     for c in np.flatnonzero(true_n):
-        tp = np.cumsum(hit[label == c])
+        tp = np.cumsum(hit[each[c]])
         ap[c] = average_precision(tp / true_n[c], tp / np.arange(1, len(tp) + 1), points) if len(tp) else 0.0
     return VocScores(record.names, ap, tuple(true_n.tolist()), tuple(hit_n.tolist()), tuple((all_n - hit_n).tolist()))

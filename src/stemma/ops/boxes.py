@@ -24,8 +24,8 @@ def intersection(a: Float[Tensor, "*B N 4"], b: Float[Tensor, "*B M 4"]) -> Floa
     """Common area of every pair, in square pixels."""
     ax1, ay1, ax2, ay2 = a[..., :, None, :].unbind(-1)
     bx1, by1, bx2, by2 = b[..., None, :, :].unbind(-1)
-    w = (torch.minimum(ax2, bx2) - torch.maximum(ax1, bx1)).clamp(min=0)
-    return w * (torch.minimum(ay2, by2) - torch.maximum(ay1, by1)).clamp(min=0)
+    w = torch.minimum(ax2, bx2).sub_(torch.maximum(ax1, bx1)).clamp_(min=0)  # in place: these are large
+    return w * torch.minimum(ay2, by2).sub_(torch.maximum(ay1, by1)).clamp_(min=0)
 
 
 def iou(a: Float[Tensor, "*B N 4"], b: Float[Tensor, "*B M 4"]) -> Float[Tensor, "*B N M"]:

@@ -14,7 +14,7 @@ from . import boxes as bx
 from .compiled import compiled
 
 TRIPS = 32  # rounds in a traced graph: enough for chains of 32 boxes, each suppressed by the one before
-CHUNK = 1024  # candidates looked at first: the best of them nearly always fill the list
+CHUNK = 1024  # candidates looked at first on a GPU: the best of them nearly always fill the list
 PAIRS = 2**25  # pairs of boxes compared at a time: bounds the memory of a large batch
 
 
@@ -50,10 +50,11 @@ def nms(
         alive = (suppress(boxes, kind, valid, iou, keep) if torch.onnx.is_in_onnx_export()
                  else _survivors(boxes, kind, valid, iou, TRIPS))
         return _best(alive, order, keep)
-    find = _survivors_cpu if boxes.device.type == "cpu" else _survivors
+    if boxes.device.type == "cpu":
+        return _best(_survivors_cpu(boxes, kind, valid, iou, keep), order, keep)
     m = min(n, max(CHUNK, 2 * keep))
     while True:
-        alive = find(boxes[:, :m], kind[:, :m], valid[:, :m], iou, 0)
+        alive = _survivors(boxes[:, :m], kind[:, :m], valid[:, :m], iou, 0)
         if m == n or not bool(((alive.sum(1) < keep) & valid[:, m]).any()):
             return _best(alive, order[:, :m], keep)
         m = min(n, 4 * m)
@@ -87,17 +88,26 @@ def _overlaps(boxes: Tensor, kind: Tensor, iou: float) -> Float[Tensor, "B N N"]
 
 
 def _survivors_cpu(boxes: Tensor, kind: Tensor, valid: Bool[Tensor, "B N"], iou: float,
-                   trips: int) -> Bool[Tensor, "B N"]:
-    """The same through torchvision's compiled loop, which is quicker on a processor.
+                   keep: int) -> Bool[Tensor, "B N"]:
+    """The same through torchvision's compiled loop, which is quicker on a processor: of each image at least the best
+    `keep` of the survivors.
 
-    Kinds are kept apart by shifting each to a place of its own, in float64, where the shift costs no precision.
+    Kinds are kept apart by shifting each to a place of its own, in float64, where the shift costs no precision. The
+    loop's time grows as the square of what it is given: of many, half as many again as are wanted come first, and then,
+    beside those that survived, as many as are likely to bring what is short.
     """
     far = boxes.double()
     span = far.amax() - far.amin() + 1
     far = far + (kind * span)[..., None]
-    alive = torch.zeros_like(valid)
+    first, alive, falling = keep + keep // 2, torch.zeros_like(valid), torch.arange(far.shape[1], 0, -1, dtype=far.dtype)
     for b, real in enumerate(valid.sum(1).tolist()):  # padding is last
-        alive[b, compiled().nms(far[b, :real], torch.arange(real, 0, -1, dtype=far.dtype), iou)] = True
+        end = first if 2 * first < real else real
+        found = compiled().nms(far[b, :end], falling[:end], iou)
+        while end < real and len(found) < keep:
+            more = min(real, end + (keep - len(found)) * end * 3 // (2 * len(found)) + 1)
+            asked = torch.cat([found, torch.arange(end, more)])
+            found, end = asked[compiled().nms(far[b, asked], falling[: len(asked)], iou)], more
+        alive[b, found] = True
     return alive
 
 
@@ -105,7 +115,7 @@ def _survivors_cpu(boxes: Tensor, kind: Tensor, valid: Bool[Tensor, "B N"], iou:
 def suppress(boxes: Tensor, kind: Tensor, valid: Tensor, iou: float, keep: int) -> Tensor:
     """Who survives among boxes "B N 4" sorted by falling score, "B N": one operator of a graph, which whoever writes
     the graph puts the runtime's own in the place of. Of each kind the best `keep` are sure to be there."""
-    return _survivors_cpu(boxes, kind, valid, iou, 0)
+    return _survivors_cpu(boxes, kind, valid, iou, boxes.shape[1])
 
 
 @suppress.register_fake

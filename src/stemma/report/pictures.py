@@ -23,6 +23,7 @@ from .words import ERRORS, MAINS, MEASURES, SECTIONS, mean_of
 
 ROOM, LONG = 9, 7  # columns besides the main one that 1,152 pixels have room for; of long headings
 MOST_CLASSES = 24  # of a confusion matrix shown at once
+MOST_ROWS = 300  # of the table of classes
 Groups = dict[str, list[System]]  # main measure -> the systems it ranks
 
 
@@ -332,10 +333,10 @@ def _classes(groups: Groups, colour: dict[str, int]) -> str:
     out = []
     for main, systems in groups.items():
         have = [s for s in systems if s.get("per_class")]
-        names = list(dict.fromkeys(n for s in have for n in s["per_class"]))
+        key = {"mIoU": "IoU"}.get(main, main)
+        names, note = _most_apart(have, key)
         if not names:
             continue
-        key = {"mIoU": "IoU"}.get(main, main)
         heads = ([tag("th", tag("button", "class"), scope="col")]
                  + [tag("th", tag("button", text(s["title"])), scope="col", cls="percent") for s in have])
         rows = []
@@ -349,8 +350,20 @@ def _classes(groups: Groups, colour: dict[str, int]) -> str:
                     bar = tag("span", cls=f"bar s{colour[s['id']]}", style=f"--v:{max(100 * v, 1):.0f}")
                     cells.append(tag("td", bar, words.score(v, 2), cls="percent", data_sort=f"{v:.5f}"))
             rows.append(tag("tr", *cells))
-        out += [tag("h3", f"{MEASURES.get(key, (key,))[0]} of each class"), table("".join(heads), rows, "sortable")]
+        out += [tag("h3", f"{MEASURES.get(key, (key,))[0]} of each class"), note,
+                table("".join(heads), rows, "sortable")]
     return "".join(out)
+
+
+def _most_apart(systems: list[System], key: str) -> tuple[list[str], str]:
+    """(the classes of the table, what is said of those that are left out): a page of thousands is not read."""
+    names = list(dict.fromkeys(n for s in systems for n in s["per_class"]))
+    if len(names) <= MOST_ROWS:
+        return names, ""
+    have = {n: [v for s in systems if (v := s["per_class"].get(n, {}).get(key)) is not None] for n in names}
+    first = sorted(names, key=lambda n: -(max(have[n]) - min(have[n])) if have[n] else 1.0)[:MOST_ROWS]
+    return [n for n in names if n in set(first)], remark(
+        f"The {MOST_ROWS} classes in which systems lie furthest apart, of {len(names):,}; all are in results.json.")
 
 
 def _errors(systems: list[System]) -> str:

@@ -136,8 +136,8 @@ class Dreamer(WorldModel):
             for p in quiet if through else ():
                 p.requires_grad_(True)
         still, done = path.detach(), actions.detach()
-        said, slow = self._judged(still.flatten(0, 1))
-        judged = (slow if h.slow else self.critic.mean(said).detach()).view(still.shape[:2])
+        said, shares, slow = self._judged(still.flatten(0, 1))
+        judged = (slow if h.slow else self.critic.mean(said.detach(), shares)).view(still.shape[:2])
         felt = self._live(path) if through else judged
         returns = lambda_returns(reward, end, felt, h.lam)
         weight = (end.cumprod(1) / self._discount).detach()[:, :-1]
@@ -151,15 +151,15 @@ class Dreamer(WorldModel):
         self.told = accounted(returns, judged[:, :-1], spread, (self.scale.low, scale), actor.spreads())
         losses = {"actor": -(weight * (gain + h.entropy * spread)).mean()}
         target = torch.cat([returns.detach(), torch.zeros_like(returns[:, :1])], 1).flatten()
-        missed = self._missed(said, target, slow)
+        missed = self._missed(said, target, slow, shares)
         losses["critic"] = (weight * missed.view(still.shape[:2])[:, :-1]).mean()
         if h.replay and b[1] > 1:
             losses["replay"] = h.replay * self._lived(batch, posts, returns[:, 0].detach().view(b))
         return losses
 
-    def _missed(self, said: Tensor, target: Tensor, slow: Tensor) -> Tensor:
+    def _missed(self, said: Tensor, target: Tensor, slow: Tensor, shares: Tensor) -> Tensor:
         """The critic's loss on returns, and on what the slow critic says."""
-        far, behind = self.critic.losses(said, torch.stack([target, slow]))
+        far, behind = self.critic.losses(said, torch.stack([target, slow]), shares)
         missed: Tensor = far + self.spec.behaviour.pull * behind
         return missed
 
@@ -187,12 +187,12 @@ class Dreamer(WorldModel):
         said: Tensor = self.critic.mean(self.critic(self.part_of(features, self.spec.judged)))
         return said
 
-    def _judged(self, features: Float[Tensor, "N F"]) -> tuple[Tensor, Float[Tensor, " N"]]:
-        """(the bins that the critic says of beliefs, the mean of what the slow one says)."""
+    def _judged(self, features: Float[Tensor, "N F"]) -> tuple[Tensor, Tensor, Float[Tensor, " N"]]:
+        """(the bins that the critic says of beliefs, their shares, the mean of what the slow one says)."""
         x = self.part_of(features, self.spec.judged)
         said = self.critic(x)
         with torch.no_grad():
-            return said, self.critic.mean(self.shadow(self.critic, x))
+            return said, said.softmax(-1), self.critic.mean(self.shadow(self.critic, x))
 
     def part_of(self, features: Float[Tensor, "N F"], reads: tuple[str, ...]) -> Float[Tensor, "N R"]:
         """What of a belief is read, from its features: all of them where `reads` names nothing."""
@@ -209,12 +209,12 @@ class Dreamer(WorldModel):
         """The critic's loss on the rewards that came: lambda-returns along the batch, bootstrapped by what a dream from
         each step returns (`begun`). Gradients reach the world model. The last step of an episode is masked."""
         h, head = self.spec.behaviour, self.nets["terminal"]
-        said, slow = self._judged(self.dynamics.features(posts).flatten(0, 1))
+        said, shares, slow = self._judged(self.dynamics.features(posts).flatten(0, 1))
         last = torch.cat([batch["first"][:, 1:], torch.zeros_like(batch["first"][:, :1])], 1) | batch["terminal"].bool()
         going = (1 - batch["terminal"].float()) * head.discount
         returns = lambda_returns(batch["reward"].float(), going, begun, h.lam, last)
         target = torch.cat([returns, torch.zeros_like(returns[:, :1])], 1).flatten()
-        missed = self._missed(said, target, slow).view(last.shape)
+        missed = self._missed(said, target, slow, shares).view(last.shape)
         return (missed * ~last)[:, :-1].mean()
 
     def updated(self) -> None:

@@ -1,12 +1,15 @@
 """What an editor's two scales trade, and how many steps its answers take.
 
     python -m stemma.studies.editors scales runs/editor --data edits:16 --out runs/scales
+    python -m stemma.studies.editors scales RUN --data FOLDER --clip CLIP --texts 7.5 --images 1,1.2,1.4,1.6,1.8,2,2.2
     python -m stemma.studies.editors steps runs/answers --data edits:16 --out runs/steps
 
 `scales`: edits made and change beside them over both scales of the guidance. Does what else changes fall, at every
-scale of the sentence, as the picture's scale rises? `steps`: masks and points by the number of denoising steps, in
-milliseconds of processor time and in accuracy, beside one pass that is not iterated: a linear reading, fitted to the
-same net's features (the input of its last layers, of pure noise beside the picture and the sentence).
+scale of the sentence, as the picture's scale rises? With the folder of a CLIP also how alike pictures are to it before
+and after, against how far they change as their captions do (InstructPix2Pix's curves; the second line). `steps`: masks
+and points by the number of denoising steps, in milliseconds of processor time and in accuracy, beside one pass that is
+not iterated: a linear reading, fitted to the same net's features (the input of its last layers, of pure noise beside
+the picture and the sentence).
 """
 from __future__ import annotations
 
@@ -30,6 +33,7 @@ from ..core.types import StemmaError
 from ..data.editing.loading import At, mask_at, readable
 from ..data.editing.open import restricted, spread
 from ..engine.editing import measure
+from ..engine.editing.clip import Clip
 from ..engine.running import checkpoint
 from ..engine.running.progress import going
 from ..report import charts
@@ -37,18 +41,21 @@ from ..report.sheet import grid, leaf, remark
 from ..report.tags import tag, text
 from . import Asked, natural
 
+JUDGED = ("clip_picture", "clip_direction")
 STEPS = (1, 2, 3, 5, 20, 100)
 FITTED, ROUNDS = 400, 60  # edits that a linear reading is fitted to, and its steps of L-BFGS
 
 
 def scales(run: str | Path, data: str, out: str | Path, texts: Sequence[float] = (1.0, 1.5, 2.0, 4.0, 7.5),
-           images: Sequence[float] = (0.6, 0.8, 1.0, 1.5, 2.2), limit: int = 60, split: str = "val") -> dict[str, Any]:
-    """The study's record and page: a row for each pair of scales."""
+           images: Sequence[float] = (0.6, 0.8, 1.0, 1.5, 2.2), limit: int = 60, split: str = "val",
+           clip: str | Path | None = None) -> dict[str, Any]:
+    """The study's record and page: a row for each pair of scales. clip: the folder of a CLIP that judges too."""
     m, pairs = _opened(run, data, split, limit, out, "scales")
-    rows = []
+    rows, judge = [], Clip(clip, "cpu") if clip is not None else None
     for t, i in going(itertools.product(texts, images), "pairs of scales"):
-        found = measure.measure(pairs, m.recipe.resize.size, measure.editing(m, text=t, image=i))
-        rows.append({"text": t, "image": i, "right": found.get("right"), "background": found["background"]})
+        found = measure.measure(pairs, m.recipe.resize.size, measure.editing(m, text=t, image=i), judge=judge)
+        rows.append({"text": t, "image": i, "right": found.get("right"), "background": found["background"],
+                     **{k: found[k] for k in JUDGED if k in found}})
     falls = [all(b["background"] <= a["background"] for a, b in zip(of, of[1:]))
              for t in texts for of in [[r for r in rows if r["text"] == t]]]
     record = {"study": "scales", "run": str(run), "paper": m.paper.label, "data": data, "split": split,
@@ -185,6 +192,12 @@ def scales_page(r: dict[str, Any]) -> str:
                  for k, t in enumerate(r["falls"])]
         parts.append(charts.legend(lines)
                      + charts.line_chart(lines, "scale of the picture", name, f"{name} by both scales"))
+    if all(k in x for x in r["rows"] for k in JUDGED):
+        lines = [charts.Line(k, f"sentence {t}", tuple(sorted((float(x["clip_picture"]), float(x["clip_direction"]))
+                                                              for x in r["rows"] if str(x["text"]) == t)))
+                 for k, t in enumerate(r["falls"])]
+        parts.append(charts.legend(lines) + charts.line_chart(
+            lines, "how alike to CLIP before and after", "change along the captions", "What CLIP says by both scales"))
     image = (f'<img src="data:image/png;base64,{r["picture"]}" alt="one edit under all scales" '
              'style="max-width:100%;image-rendering:pixelated">')
     figure = tag("figure", image, tag("figcaption", "One edit: the picture as it was, then the picture's scale rising "
@@ -231,9 +244,16 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--out", default="")
     parser.add_argument("--limit", type=natural, default=60)
     parser.add_argument("--split", default="val")
+    parser.add_argument("--clip", metavar="FOLDER")
+    for name in ("texts", "images"):
+        parser.add_argument(f"--{name}", type=lambda s: [float(v) for v in s.split(",")], metavar="SCALE,SCALE")
     a = parser.parse_args(argv)
     out = a.out or f"runs/{a.what}"
-    record = (scales if a.what == "scales" else steps)(a.run, a.data, out, limit=a.limit, split=a.split)
+    chosen = {k: v for k in ("texts", "images", "clip") if (v := getattr(a, k)) is not None}
+    if chosen and a.what == "steps":
+        parser.error(f"--{next(iter(chosen))} is a matter of scales")
+    record = (scales(a.run, a.data, out, limit=a.limit, split=a.split, **chosen) if a.what == "scales" else
+              steps(a.run, a.data, out, limit=a.limit, split=a.split))
     print((scales_answer if a.what == "scales" else steps_answer)(record))
     print(Path(out) / f"{a.what}.html")
 

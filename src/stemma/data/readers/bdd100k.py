@@ -15,7 +15,7 @@ from typing import Any
 from stemma.core.samples import DataError
 from stemma.core.values import flag, told
 
-from ..records import Draft, Fault
+from ..records import OUT, Draft, Fault
 from . import pages
 from .coco import load_json, real
 from .pages import Page, Shape, Source
@@ -49,7 +49,7 @@ def read(
     """A draft of one split. Raises DataError where nothing can be used."""
     faults: list[Fault] = []
     lines: Counter[str] = Counter()
-    found = [p for path in source.files for p in _pages(path, faults, lines)]
+    found = [p for path in source.files for p in _pages(path, faults, lines, len(source.files) > 1)]
     notes = [f"{sum(lines.values())} open lines have no extent and are not read ("
              + ", ".join(f"{c}: {n}" for c, n in lines.most_common(4)) + ")"] if lines else []
     return pages.draft_of(where, source, found, FORMAT, split, images=images, names=names,
@@ -58,8 +58,15 @@ def read(
                           word="label", faults=faults, notes=notes, follow_links=follow_links, spelt="corners")
 
 
-def _pages(path: Path, faults: list[Fault], lines: Counter[str]) -> list[Page]:
-    doc, _ = load_json(path)
+def _pages(path: Path, faults: list[Fault], lines: Counter[str], several: bool = True) -> list[Page]:
+    """The frames of a file. Raises DataError where it is broken, and not one of several."""
+    try:
+        doc, _ = load_json(path)
+    except DataError as e:
+        if not several:
+            raise
+        faults.append(Fault.of(e, "broken annotation", OUT))
+        return []
     whole = isinstance(doc, dict) and not isinstance(doc.get("name"), str)
     frames = doc if isinstance(doc, list) else doc.get("frames") if whole else [doc]
     if not isinstance(frames, list):

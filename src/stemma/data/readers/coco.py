@@ -213,8 +213,11 @@ def choose_group(where: Path, kind: str, which: str | None) -> dict[str, Path]:
         if where.is_dir():
             _one_of_each_split(where, kind, main[0])
         return groups[main[0]]
-    raise DataError(str(where), f"has several annotation files ({', '.join(groups)})",
-                    f"say {spelled('labels', next(iter(groups)))}, or name the file itself")
+    names = list(groups)
+    raise DataError(str(where), f"has several annotation files ({', '.join(names[:6])}"
+                    + (f" and {len(names) - 6} more" if len(names) > 6 else "") + ")",
+                    f"say {spelled('labels', names[0])}, name the file itself, or put them into one: the lists "
+                    "'images' and 'annotations' one behind the other, each id once")
 
 
 def _one_of_each_split(where: Path, kind: str, group: str) -> None:
@@ -265,6 +268,8 @@ def find_images(root: Path, files: Sequence[str], split: str, source: Path,
         return (hits, mine, tail.endswith(year), "images" in tail, -len(Path(folder).parts))
 
     ranks = {folder: rank(folder) for folder in folders}
+    if any(hits and mine > 0 for hits, mine, *_ in ranks.values()):  # of which some pictures may be lost
+        folders = [f for f in folders if ranks[f][1] >= 0]
     best = max(folders, key=lambda f: (ranks[f], -len(f)))
     if not ranks[best][0]:
         return root, ""

@@ -1,7 +1,8 @@
 """Lists that give classes of maps their numbers or colours, as labelling tools write them beside their maps.
 
 labelmap.txt of CVAT and datumaro ("name:r,g,b::"), label_colors.txt ("r g b name"), class_dict.csv (name,r,g,b),
-Roboflow's _classes.csv ("Pixel Value, Class"), dataset_meta.json (label_map, segmentation_colors).
+Roboflow's _classes.csv ("Pixel Value, Class"), dataset_meta.json (label_map, segmentation_colors), objectInfo150.txt of
+ADEChallengeData2016 (columns Idx and Name by tabs; 0 is what is not labelled there).
 """
 from __future__ import annotations
 
@@ -15,7 +16,8 @@ from stemma.core.samples import DataError
 
 from ..files import is_remark, lines_of, read_bytes, table_of, text_of
 
-FILES = ("labelmap.txt", "label_map.txt", "label_colors.txt", "class_dict.csv", "_classes.csv", "dataset_meta.json")
+FILES = ("labelmap.txt", "label_map.txt", "label_colors.txt", "class_dict.csv", "_classes.csv", "dataset_meta.json",
+         "objectinfo150.txt")
 Colour = tuple[int, int, int]
 
 
@@ -45,7 +47,8 @@ def find(where: Path, *folders: str) -> Path | None:
 def read(path: Path) -> LabelMap:
     """A list of classes with their numbers or colours. Raises DataError."""
     kind = path.suffix.lower()
-    rows = list(_json(path) if kind == ".json" else _table(path) if kind == ".csv" else _text(path))
+    rows = list(_json(path) if kind == ".json" else _table(path) if kind == ".csv" else
+                _ade(path) if path.name.lower() == FILES[-1] else _text(path))
     if not rows:
         raise DataError(str(path), "names no class", "write one a line")
     names = [n for n, _ in rows]
@@ -105,6 +108,19 @@ def _table(path: Path) -> Iterator[tuple[str, int | Colour]]:
         else:
             raise DataError(str(path), f"{row[number][:40]!r} is no number of a class",
                             "write a whole number", f"line {k}")
+
+
+def _ade(path: Path) -> Iterator[tuple[str, int | Colour]]:
+    rows = [r for r in table_of(text_of(read_bytes(path), path), path, "\t") if any(r)]
+    head = [c.lower() for c in rows[0]] if rows else []
+    if "idx" not in head or "name" not in head:
+        raise DataError(str(path), f"has the columns {', '.join(head)[:80]}", "take the list of ADEChallengeData2016")
+    yield "void", 0
+    for k, row in enumerate(rows[1:], 2):
+        if len(row) < len(head) or not row[head.index("idx")].isdecimal():
+            raise DataError(str(path), "is no number with its name", "take the list of ADEChallengeData2016",
+                            f"line {k}")
+        yield row[head.index("name")], int(row[head.index("idx")][:9])
 
 
 def _json(path: Path) -> Iterator[tuple[str, int | Colour]]:

@@ -1,7 +1,8 @@
 """CSV tables of boxes with the usual column names: filename, class, xmin, ymin, xmax, ymax (TensorFlow's and Roboflow's
-_annotations.csv); ImageID, LabelName, XMin, XMax, YMin, YMax in fractions (OpenImages); path, x1, y1, x2, y2, class
-without a head; a column bbox of "[x, y, width, height]" in any brackets; x_center, y_center, width, height. Names may
-have capitals, blanks or hyphens. width and height are those of the box where no other columns say its size.
+_annotations.csv); ImageID, LabelName, XMin, XMax, YMin, YMax in fractions (OpenImages); without a head path, x1, y1,
+x2, y2, class, or MakeSense's class, x, y, width, height, picture, width, height; a column bbox of
+"[x, y, width, height]" in any brackets; x_center, y_center, width, height. Names may have capitals, blanks or hyphens.
+width and height are those of the box where no other columns say its size.
 
 Columns may be parted by semicolons or tabs, and numbers have a decimal comma, as spreadsheets of some languages write
 them. Fractions are told from pixels once for all rows: a box within one pixel is none. A row without a box is a
@@ -19,7 +20,7 @@ from typing import Any
 from stemma.core.samples import DataError
 from stemma.core.values import YES, flag
 
-from ..files import given_folder, read_bytes, rows_of, table_of, text_of
+from ..files import class_path, given_folder, named_lines, read_bytes, rows_of, table_of, text_of
 from ..finding import Pictures
 from ..images import header, walk
 from ..misread import Spelt
@@ -107,6 +108,9 @@ def _head(rows: list[list[str]]) -> Head | None:
             sizes = {new: at[old] for new, old in zip(_SIZES, ("width", "height")) if old in at and new not in at}
             found = replace(found, at={k: v for k, v in at.items() if k not in ("width", "height")} | sizes)
         return found
+    # MakeSense's label,x,y,width,height,picture,width,height
+    if len(said) == 8 and all(_numbers((*r[1:5], *r[6:])) and not _numbers(r[5:6]) for r in rows if len(r) == 8):
+        return Head({"class": 0, "x": 1, "y": 2, "w": 3, "h": 4, "file": 5, "width": 6, "height": 7}, 1, 8)
     # path,x1,y1,x2,y2,class
     if len(said) == 6 and all(_numbers(r[1:5]) or not any(r[1:]) for r in rows if len(r) == 6):
         return Head({"file": 0, "x1": 1, "y1": 2, "x2": 3, "y2": 4, "class": 5}, 1, 6)
@@ -157,6 +161,9 @@ def read(
     others = {f: _table(f) for s in splits(where, labels).values() for f in s.files if f not in tables}
     lists = _descriptions(where)
     described = _described(lists)
+    numbered = _numbered(where if where.is_dir() else where.parent, [*tables.values(), *others.values()])
+    if numbered is not None:
+        lists, described = [*lists, numbered[0]], described | numbered[1]
     fractions = _fractions([*tables.values(), *others.values()])
     base = where if where.is_dir() else where.parent
     root = base if images is None else given_folder(base, images, "images")
@@ -200,6 +207,9 @@ def read(
         return {n for c in rows if _box(c) is not None and (n := described.get(c("class"), c("class") or _only(c)))}
 
     notes = ["boxes are fractions of the picture: few numbers or none are beyond 1"] if fractions else []
+    if numbered is not None:
+        notes.append(f"classes that are numbers are called as the lines of {numbered[0].name}, from 0: "
+                     + ", ".join(f"{k} {n}" for k, n in list(numbered[1].items())[:4]))
     for path, (head, _) in tables.items():
         if head.names and "class" not in head.at:
             notes.append(f"no column of {path.name} is known to say a class ({', '.join(head.names)[:200]}): all of "
@@ -320,6 +330,17 @@ def _described(lists: Sequence[Path]) -> dict[str, str]:
             if len(row) == 2 and row[0].startswith("/"):
                 out[row[0].strip()] = row[1].strip()
     return out
+
+
+def _numbered(base: Path, tables: Sequence[tuple[Head, list[list[str]]]]) -> tuple[Path, dict[str, str]] | None:
+    """(a list of classes beside the tables, number -> name), where all classes of the tables are places in it."""
+    path = class_path(base)
+    if path is None:
+        return None
+    names = named_lines(path)
+    at = {str(k): n for k, n in enumerate(names)}
+    said = {c for head, rows in tables for r in rows if any(r) and (c := _Cells(r, head)("class"))}
+    return (path, at) if said and said <= at.keys() and len(set(names)) == len(names) else None
 
 
 def _descriptions(where: Path) -> list[Path]:

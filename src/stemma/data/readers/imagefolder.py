@@ -1,11 +1,11 @@
-"""Hugging Face's imagefolder: pictures beside metadata.jsonl or metadata.csv, in a folder a split or alone. A row names
+"""Hugging Face's imagefolder: pictures beside metadata.jsonl or metadata.csv, a list a split or one of all. A row names
 its picture in `file_name` (or `image_file_name`), below the folder of the list; `objects` (or the row itself) holds the
 lists `bbox` (x, y, width, height in pixels, as the library's pages on object detection have it) and `category` or
 `categories`, or is a list of objects with both; `segmentation` and `iscrowd` are read as COCO's.
 
 Categories that are numbers are called as the card says: the class_label of README.md's dataset_info, or the ClassLabel
 of dataset_infos.json; without a card by their numbers, which is said. What else a row says, a caption or a class of the
-whole picture, is not read, and counted.
+whole picture, is not read, and counted. Lists that name a map of each picture (`mask_file_name`) are read by `maps`.
 """
 from __future__ import annotations
 
@@ -23,6 +23,7 @@ from stemma.core.samples import DataError
 from stemma.core.values import flag, ident
 
 from ..files import read_bytes, table_of, text_of
+from ..finding import split_of
 from ..images import walk
 from ..records import Draft, Fault
 from . import pages
@@ -32,6 +33,7 @@ from .pages import Page, Shape, Source
 FORMAT = "imagefolder"
 _LISTS = ("metadata.jsonl", "metadata.csv")
 _FILE = ("file_name", "image_file_name", "img_file_name", "file_names")
+_MAP = re.compile(r"\w*(mask|label|seg|annotation)\w*_file_name", re.I)
 _BOX, _CLASS = ("bbox", "bboxes", "boxes", "box"), ("category", "categories", "label", "labels", "category_id", "class",
                                                     "classes", "name", "names")
 _CROWD, _OUTLINE = ("iscrowd", "is_crowd"), ("segmentation", "polygons")
@@ -69,7 +71,16 @@ def splits(where: Path, labels: str | Path | None = None, **_: Any) -> dict[str,
     if not out:
         raise DataError(str(where), "holds no metadata.jsonl or metadata.csv of objects", "look at the columns "
                         "file_name and objects")
+    if set(out) == {"all"}:  # one list may name pictures in folders of splits
+        parts = {_part(p.name) for f in out["all"] for p in _pages(f, (), [], Counter())}
+        if parts and "" not in parts:
+            return {s: Source(tuple(out["all"]), s) for s in sorted(parts)}
     return {s: Source(tuple(p)) for s, p in out.items()}
+
+
+def _part(name: str) -> str:
+    """The split that the folder of a picture is called after, or ""."""
+    return split_of(name.split("/")[0]) if "/" in name else ""
 
 
 def read(
@@ -81,11 +92,12 @@ def read(
     notes: list[str] = []
     passed: Counter[str] = Counter()
     card, named = _card(where if where.is_dir() else where.parent)
-    found = [p for path in source.files for p in _pages(path, named, faults, passed)]
+    found = [p for path in source.files for p in _pages(path, named, faults, passed)
+             if source.split in ("", _part(p.name))]
 
     def every() -> list[Page]:
-        return [p for s in splits(where, labels).values() for f in s.files if f not in source.files
-                for p in _pages(f, named, [], Counter())]
+        files = dict.fromkeys(f for s in splits(where, labels).values() for f in s.files)
+        return [p for f in files if source.split or f not in source.files for p in _pages(f, named, [], Counter())]
 
     classes = pages.classes_of(found) | pages.classes_of(every())
     order = named if classes <= set(named) else sorted(classes, key=_by_number)
@@ -165,6 +177,37 @@ def _labels(doc: Any, path: tuple[str, ...]) -> Iterator[tuple[tuple[str, ...], 
     own = doc.get("name")
     for k, v in doc.items():
         yield from _labels(v, (*path, own if isinstance(own, str) else str(k)))
+
+
+# ---------------------------------------------------------------- masks
+
+
+def mapped(where: Path) -> dict[str, str]:
+    """split -> its list below a folder, of lists whose rows name a map of each picture; none where a split has two."""
+    out: dict[str, str] = {}
+    for n in walk(where, {".jsonl", ".csv"}, follow_links=True):
+        if n.rpartition("/")[2].lower() in _LISTS and _MAP.search(pages.head(where / n).split(b"\n")[0].decode(
+                "utf-8", "replace")):
+            said = next((s for p in reversed(n.split("/")[:-1]) if (s := split_name(p))), "all")
+            if said in out:
+                return {}
+            out[said] = n
+    return out
+
+
+def maps_of(path: Path, faults: list[Fault]) -> list[tuple[int, str, str]]:
+    """(line, picture, map) of a list's rows, as they are named."""
+    out = []
+    for line, row, wrong in _rows(path):
+        own = row if isinstance(row, dict) else {}
+        drawn = next((str(v) for k, v in own.items() if _MAP.fullmatch(str(k)) and isinstance(v, str) and v), "")
+        name = next((own[c] for c in _FILE if isinstance(own.get(c), str) and own[c]), "")
+        if wrong or not name or not drawn:
+            faults.append(Fault(str(path), f"line {line}", "", wrong or "names no picture and its map",
+                                "the picture is left out", True, "broken record"))
+            continue
+        out.append((line, name, drawn))
+    return out
 
 
 # ---------------------------------------------------------------- rows

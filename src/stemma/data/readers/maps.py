@@ -28,7 +28,7 @@ from ..finding import Pictures, plain_name, same_letters
 from ..images import check_name, child, read_map, shown, walk
 from ..options import spelled
 from ..records import Draft, Fault, Folder, table
-from . import colours, rle
+from . import colours, imagefolder, rle
 from .coco import split_name
 
 FORMAT = "maps"
@@ -48,7 +48,8 @@ _NEAR = 32  # greys that mean black or white in a binary map
 @dataclass(frozen=True)
 class Source:
     """A split: folders of images and maps inside the root, and what picks from them: a list of pairs, a column of
-    index.csv, or a list of names. `tails`: maps lie among the images, and their names end so."""
+    index.csv, or a list of names. `tails`: maps lie among the images, and their names end so. `table`: Hugging Face's
+    list that names both, below its own folder."""
 
     images: str
     maps: str
@@ -56,6 +57,7 @@ class Source:
     subset: str | None = None
     listed: str | None = None
     tails: tuple[str, ...] = _TAILS
+    table: str | None = None
 
 
 def maps_in(folder: Path) -> list[str]:
@@ -71,6 +73,8 @@ def layouts(where: Path) -> dict[str, Source]:
     """split -> source of the first layout that fits; empty where none does."""
     if not where.is_dir():
         return {}
+    if tables := imagefolder.mapped(where):
+        return {s: Source(f := n.rpartition("/")[0], f, table=n) for s, n in tables.items()}
     out: dict[str, Source] = {}
     folders = shown(where)
     for name in folders:
@@ -182,6 +186,8 @@ def pairs_of(where: Path, source: Source, faults: list[Fault]) -> list[tuple[str
         found = _listed(where, source, faults)
         if found:
             return found
+    if source.table is not None:
+        return _named_both(where, source, faults)
     subset = _index_splits(where) if source.subset is not None else {}
     among = source.images == source.maps
     pictures = walk(where / source.images, follow_links=True)
@@ -264,6 +270,26 @@ def _listed(where: Path, source: Source, faults: list[Fault]) -> list[tuple[str,
                                 "the image is left out", True, "missing map"))
             continue
         out.append((_under(source.images, pictures.get(image, image)), _under(source.maps, maps[label])))
+    return out
+
+
+def _named_both(where: Path, source: Source, faults: list[Fault]) -> list[tuple[str, str]]:
+    """Pairs as Hugging Face's list names them."""
+    assert source.table is not None
+    path, out = where / source.table, []
+    for line, *names in imagefolder.maps_of(path, faults):
+        try:
+            image, label = (_under(source.images, plain_name(n)) for n in names)
+            for n in (image, label):
+                check_name(n, str(path), f"line {line}")
+        except DataError as e:
+            faults.append(Fault.of(e, "path"))
+            continue
+        if not (where / label).is_file():
+            faults.append(Fault(str(path), f"line {line}", "", f"the map {label} is not there",
+                                "the image is left out", True, "missing map"))
+            continue
+        out.append((image, label))
     return out
 
 
@@ -468,7 +494,8 @@ def read(
              if p is not None and p.is_file()]
     for path in extra:
         hashed.update(read_bytes(path))
-    used = {str(p) for p in extra} | {str(where / f) for f in (source.pairs, source.listed) if f is not None}
+    lists = (source.pairs, source.listed, source.table)
+    used = {str(p) for p in extra} | {str(where / f) for f in lists if f is not None}
     classes: Classes
     layers: InstanceMaps | ClassMaps
     if kind.word == "instance":

@@ -24,7 +24,7 @@ import yaml
 from stemma.core.samples import Classes, DataError, Points
 from stemma.core.values import ident
 
-from ..files import class_file, class_list, class_path, given_folder, inside, read_bytes, text_of
+from ..files import SPLIT_OF, class_file, class_list, class_path, given_folder, inside, read_bytes, text_of
 from ..finding import Pictures, foreign, plain_name, same_letters
 from ..images import SUFFIXES, check_name, child, header, listing, packed_in, shown, subfolders, walk
 from ..options import spelled
@@ -291,12 +291,25 @@ def _found(root: Path, config: Path | None, notes: tuple[str, ...], absent: list
         own = {n: child(root / n, *_IMAGES) for of in parts.values() for n in of}
         return {s: source(*(f"{n}/{own[n]}" if own[n] else n for n in of), loose=not all(own[n] for n in of))
                 for s, of in parts.items()}
+    if lists := _lists(root):
+        said = f"{' and '.join(sorted(lists.values()))} divide the data, for no configuration does"
+        return {s: Source(root, (n,), config, tuple(absent), (*notes, said)) for s, n in lists.items()}
     if images and walk(root / images, follow_links=True):
         return {"all": source(images)}
     if walk(root, follow_links=True):
         return {"all": source("", loose=True)}
     raise DataError(str(config or root), "names no train, val or test images",
                     f"write train: images/train and val: images/val, or say {spelled('images')}")
+
+
+def _lists(root: Path) -> dict[str, str]:
+    """split -> its list of images, train.txt among them, as darknet has it; none where one holds something else."""
+    found = {SPLIT_OF[n[:-4].lower()]: n for n in listing(root, {".txt"}) if n[:-4].lower() in SPLIT_OF}
+    for name in found.values():
+        first = next((s for s in text_of(read_bytes(root / name), root / name).splitlines() if s.strip()), "")
+        if os.path.splitext(first.strip())[1].lower() not in SUFFIXES:
+            return {}
+    return found if "train" in found else {}
 
 
 def looks_like(where: Path) -> bool:

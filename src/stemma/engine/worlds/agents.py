@@ -111,6 +111,17 @@ def spread_of(values: np.ndarray) -> dict[str, float]:
     return {"mean": float(values.mean()), "interval": half, "std": sd, **ends}
 
 
+def slopes(model: nn.Module) -> dict[str, Tensor]:
+    """The length of the gradient ("gradient"), and that of each part of the model that learns ("gradient_dynamics"):
+    of the actor and the critic it is that of their own losses, before anything is clipped."""
+    parts: dict[str, list[Tensor]] = {}
+    for name, p in model.named_parameters():
+        if p.grad is not None:
+            parts.setdefault(f"gradient_{name.partition('.')[0]}", []).append(p.grad)
+    long = {k: nn.utils.get_total_norm(v) for k, v in parts.items()}
+    return {"gradient": torch.linalg.vector_norm(torch.stack(list(long.values())))} | long
+
+
 def crew_for(model: nn.Module, name: str, workers: int = 0) -> envs.Crew:
     """Worlds that are drawn as the model wants them."""
     m: Any = model
@@ -331,7 +342,7 @@ class Agent(Loop):
             raise StemmaError(f"the loss is not a finite number at step {self.steps} ({said}); lower the rate (--set "
                               f"recipe.lr={self.recipe.lr / 2:g})")
         awake = [p for g in optimizer.param_groups for p in g["params"]]
-        told = self.model.told | {"gradient": nn.utils.get_total_norm([p.grad for p in awake if p.grad is not None])}
+        told = self.model.told | slopes(self.model)
         if self.recipe.clip:
             nn.utils.clip_grad_norm_(awake, self.recipe.clip)
         for pattern, longest in self.recipe.clips:

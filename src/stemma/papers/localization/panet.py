@@ -18,7 +18,7 @@ from ...core.recipe import Recipe, Resize
 from ...core.types import StemmaError
 from ...parts.low_rank import BinLinear
 from ...parts.necks import Norm, PathAggregation
-from ...parts.regions.branches import MaskBranch, Shared, he, tower
+from ...parts.regions.branches import MaskBranch, Places, Shared, among, he, tower
 from ...parts.regions.heads import Align, Deltas, Predictor, RegionHead, Seen
 from ...skeletons.two_stage import TwoStage
 from . import mask_rcnn
@@ -101,12 +101,12 @@ class FusedMaskBranch(MaskBranch):
         nn.init.normal_(self.fc.weight, std=0.01)
         nn.init.zeros_(self.fc.bias)
 
-    def logits(self, xs: list[Tensor], boxes: Tensor, labels: Int[Tensor, "B R"],
-               shared: Shared) -> Float[Tensor, "B R M M"]:
+    def logits(self, xs: list[Tensor], boxes: Tensor, labels: Int[Tensor, "*R"], shared: Shared,
+               at: Places = None) -> Float[Tensor, "*R M M"]:
         each = self.align.every(xs, self.strides, boxes)
-        y = self.before(reduce(self.fuse, [layer(p.flatten(0, 1)) for layer, p in zip(self.first, each)]))
+        y = self.before(reduce(self.fuse, [layer(among(p, at)) for layer, p in zip(self.first, each)]))
         whole = self.fc(self.short(y).flatten(1)).float()
-        said = self.own(F.relu(self.up(self.body(y)), inplace=True), labels)
+        said = self.own(self.body(y), labels)
         return self.join(said, (F.relu(whole) if self.rectify else whole).view_as(said))
 
 

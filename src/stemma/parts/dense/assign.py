@@ -48,8 +48,10 @@ def spare_crowds(state: Int[Tensor, "B A"], both: Float[Tensor, "B N A"], c: Can
     asked."""
     if t.crowd is None:
         return state
-    inside = (both / bx.area(c.boxes)[:, None].clamp(min=bx.TINY)).masked_fill(~(t.crowd & (t.labels >= 0))[..., None],
-                                                                               0.0).amax(1)
+    crowds = t.crowd & (t.labels >= 0)
+    if crowds.device.type == "cpu" and not torch.compiler.is_compiling() and not bool(crowds.any()):
+        return state  # there asking is free
+    inside = (both / bx.area(c.boxes)[:, None].clamp(min=bx.TINY)).masked_fill(~crowds[..., None], 0.0).amax(1)
     return torch.where((state == 0) & (inside > share), -1, state)
 
 
@@ -123,7 +125,8 @@ class Bipartite:
     left whose best object overlaps it by more than `pos` joins that object.
 
     Greedy, so its sum of IoU can be less than the Hungarian optimum. Exact from the N best boxes of each object
-    alone, since at most N - 1 of them can be gone.
+    alone, since at most N - 1 of them can be gone; and all pairs that are each other's best are taken at once, since
+    no better pair can part them. Of objects that fit a box equally the first has it.
     """
 
     pos: float = 0.5
@@ -142,13 +145,19 @@ class Bipartite:
         worth, choice = iou.topk(min(n, a), dim=2)  # B N K
         taken = torch.full((b, n), a, dtype=torch.long, device=iou.device)  # a: none
         rows = torch.arange(n, device=iou.device)
-        for _ in range(n):
-            top, at = worth.flatten(1).max(1)
-            row, real = at // worth.shape[2], top > 1e-6
-            box = torch.where(real, choice.flatten(1).gather(1, at[:, None])[:, 0], a)
-            mine = rows == row[:, None]
-            taken = torch.where(mine & real[:, None], box[:, None], taken)
-            worth = worth.masked_fill(mine[..., None] | (choice == box[:, None, None]), -1.0)
+        for turn in range(n):
+            best, at = worth.max(2)
+            box = choice.gather(2, at[..., None])[..., 0]
+            most = iou.new_full((b, a), -1.0).scatter_reduce(1, choice.flatten(1), worth.flatten(1), "amax")
+            won = (best > 1e-6) & (best >= most.gather(1, box))
+            if turn % 4 == 3 and not torch.compiler.is_compiling() and not bool(won.any()):
+                break  # looked at now and then, because a device is waited for
+            first = rows.new_full((b, a), n).scatter_reduce(1, box, torch.where(won, rows, n), "amin")
+            won = won & (first.gather(1, box) == rows)
+            taken = torch.where(won, box, taken)
+            gone = torch.zeros(b, a + 1, dtype=torch.bool, device=iou.device)
+            gone = gone.scatter(1, torch.where(won, box, a), True).gather(1, choice.flatten(1)).view_as(choice)
+            worth = worth.masked_fill(won[..., None] | gone, -1.0)
         room = torch.zeros(b, 1, dtype=torch.long, device=iou.device)  # the place of those without a box
         state = torch.cat([state, room], 1).scatter(1, taken, 1)[:, :a]
         index = torch.cat([index, room], 1).scatter(1, taken, rows.expand(b, -1))[:, :a]

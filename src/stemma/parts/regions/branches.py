@@ -2,7 +2,8 @@
 
 A branch is trained on the regions that answer for an object, and asked about the final detections.
 
-Axes: B images, R regions, N objects, D detections, C classes or channels, M side of a mask, K keypoints,
+Axes: B images, R regions, N objects, D detections, C classes or channels, M side of a mask, K keypoints or
+chosen regions,
 S side of a heat map.
 """
 from __future__ import annotations
@@ -21,11 +22,11 @@ from ...ops import boxes as bx
 from ...ops import masks as mk
 from ...ops.scalars import normaliser
 from ..necks import Norm, conv
-from ..transposed import Transposed
 from .heads import Align, Pool, upsample2
 from .regions import Regions
 
 Shared = Float[Tensor, "B R C s s"] | None  # what the box head saw inside the same regions, where a branch shares it
+Places = Int[Tensor, " K"] | None  # of some regions among all B R, or all of them
 
 
 class Branch(nn.Module):
@@ -48,6 +49,12 @@ def tower(channels: int, width: int, depth: int, norm: Norm = "none") -> nn.Sequ
     for i in range(depth):
         layers += [conv(channels if i == 0 else width, width, 3, norm), nn.ReLU(inplace=True)]
     return nn.Sequential(*layers)
+
+
+def among(pooled: Float[Tensor, "B R C s s"], at: Places) -> Float[Tensor, "K C s s"]:
+    """The regions at these places, laid out channels last as all are."""
+    every = pooled.flatten(0, 1)
+    return every if at is None else every.permute(0, 2, 3, 1).index_select(0, at).permute(0, 3, 1, 2)
 
 
 def he(module: nn.Module) -> None:
@@ -78,55 +85,68 @@ class MaskBranch(Branch):
         self.shares = pool is None
         channels = shared_channels if pool is None else inp.channels[0]
         self.body = tower(channels, width, 0 if pool is None else depth)
-        self.up = Transposed(channels if pool is None or depth == 0 else width, width, 2, 2)
+        self.up = nn.ConvTranspose2d(channels if pool is None or depth == 0 else width, width, 2, 2)
         self.last = nn.Conv2d(width, 1 if kind == "agnostic" else inp.classes + (background or kind == "softmax"), 1)
         he(self)
 
-    def drawing(self, xs: list[Tensor], boxes: Tensor, shared: Shared) -> Float[Tensor, "BR C M M"]:
+    def pooled(self, xs: list[Tensor], boxes: Tensor, shared: Shared, at: Places = None) -> Float[Tensor, "K C s s"]:
+        read = shared if self.pool is None else self.pool(xs, self.strides, boxes)
+        assert read is not None
+        return among(read, at)
+
+    def drawing(self, pooled: Float[Tensor, "K C s s"]) -> Float[Tensor, "K C M M"]:
         """The map under the last layer."""
-        pooled = shared if self.pool is None else self.pool(xs, self.strides, boxes)
-        assert pooled is not None
-        return F.relu(self.up(self.body(pooled.flatten(0, 1))), inplace=True)
+        return F.relu(self.up(self.body(pooled)), inplace=True)
 
-    def logits(self, xs: list[Tensor], boxes: Tensor, labels: Int[Tensor, "B R"],
-               shared: Shared) -> Float[Tensor, "B R M M"]:
-        """The logits of each region's own class: the last layer's other filters are not applied."""
-        return self.own(self.drawing(xs, boxes, shared), labels)
+    def logits(self, xs: list[Tensor], boxes: Tensor, labels: Int[Tensor, "*R"], shared: Shared,
+               at: Places = None) -> Float[Tensor, "*R M M"]:
+        """The logits of each region's own class, of all regions "B R" or, with their labels, of those at the places
+        `at`: the last layer's other filters are not applied."""
+        return self.own(self.body(self.pooled(xs, boxes, shared, at)), labels)
 
-    def own(self, y: Float[Tensor, "BR C M M"], labels: Int[Tensor, "B R"]) -> Float[Tensor, "B R M M"]:
-        """What each region's own filter of the last layer says of a map."""
+    def own(self, y: Float[Tensor, "K C s s"], labels: Int[Tensor, "*R"]) -> Float[Tensor, "*R M M"]:
+        """What each region's own filter of the last layer says, of the map under the deconvolution.
+
+        A kernel of 2 at a stride of 2 is a matrix product: each cell becomes four. They are put side by side when one
+        number a cell is left, and not 64 or 256.
+        """
+        k, c, s = y.shape[:3]
         at = torch.zeros_like(labels) if self.kind == "agnostic" else labels.clamp(0, self.classes - 1)
+        assert self.up.bias is not None and self.last.bias is not None
+        four = F.linear(y.permute(0, 2, 3, 1).reshape(-1, c), self.up.weight.permute(2, 3, 1, 0).flatten(0, 2),
+                        self.up.bias.repeat(4))
+        cells = F.relu(four, inplace=True).view(k, 4 * s * s, -1)
         filters = self.last.weight.flatten(1)[at.flatten()][..., None]
-        assert self.last.bias is not None
-        cells = y.flatten(2).mT  # channels last, so that their gradient lies in memory as they do
-        out = torch.baddbmm(self.last.bias[at.flatten()][:, None, None].to(y.dtype), cells, filters.to(y.dtype))
-        return out.float().view(*labels.shape, *y.shape[-2:])
+        out = torch.baddbmm(self.last.bias[at.flatten()][:, None, None].to(cells.dtype), cells, filters.to(cells.dtype))
+        return out.float().view(k, s, s, 2, 2).transpose(2, 3).reshape(*labels.shape, 2 * s, 2 * s)
 
     def loss(self, xs: list[Tensor], r: Regions, t: Targets, shared: Shared) -> Losses:
         if t.masks is None:
             raise StemmaError("Mask R-CNN learns from instance masks, and this data has none; train on data with "
                               "masks, or choose fpn")
-        count = normaliser(r.positive.sum())
+        at = r.answering()
+        labels, pays = (v.flatten()[at] for v in (r.labels, r.positive))
         if self.kind == "softmax":
-            every = self.last(self.drawing(xs, r.boxes, shared)).float()
-            inside = self.wanted(t, r, every.shape[-1]) >= 0.5
-            label = torch.where(inside, r.labels.clamp(max=self.classes - 1)[..., None, None], self.classes)
-            each = F.cross_entropy(every, label.flatten(0, 1), reduction="none").unflatten(0, r.labels.shape)
+            every = self.last(self.drawing(self.pooled(xs, r.boxes, shared, at))).float()
+            inside = self.wanted(t, r, at, every.shape[-1]) >= 0.5
+            label = torch.where(inside, labels.clamp(max=self.classes - 1)[:, None, None], self.classes)
+            each = F.cross_entropy(every, label, reduction="none")
         else:
-            said = self.logits(xs, r.boxes, r.labels, shared)
-            each = F.binary_cross_entropy_with_logits(said, self.wanted(t, r, said.shape[-1]), reduction="none")
-        return {"mask": self.weight * (each.mean((2, 3)) * r.positive).sum() / count}
+            said = self.logits(xs, r.boxes, labels, shared, at)
+            each = F.binary_cross_entropy_with_logits(said, self.wanted(t, r, at, said.shape[-1]), reduction="none")
+        return {"mask": self.weight * (each.mean((1, 2)) * pays).sum() / normaliser(r.positive.sum())}
 
     @staticmethod
     @torch.no_grad()
-    def wanted(t: Targets, r: Regions, size: int) -> Float[Tensor, "B R M M"]:
+    def wanted(t: Targets, r: Regions, at: Int[Tensor, " K"], size: int) -> Float[Tensor, "K M M"]:
         """The share of each cell that the region's object covers (torchvision's targets)."""
         assert t.masks is not None
-        return mk.crop(t.masks, r.boxes, r.object, size)
+        return mk.crop(t.masks, r.boxes, r.object, size, at)
 
     def predict(self, xs: list[Tensor], d: Detections, shared: Shared) -> Detections:
         if self.kind == "softmax":
-            every = self.last(self.drawing(xs, d.boxes, shared)).float().softmax(1).unflatten(0, d.labels.shape)
+            every = self.last(self.drawing(self.pooled(xs, d.boxes, shared))).float().softmax(1)
+            every = every.unflatten(0, d.labels.shape)
             at = d.labels.clamp(min=0)[..., None, None, None].expand(-1, -1, 1, *every.shape[-2:])
             return replace(d, masks=every.gather(2, at)[:, :, 0])
         return replace(d, masks=self.logits(xs, d.boxes, d.labels, shared).sigmoid())

@@ -45,6 +45,14 @@ class Regions:
         keeps its shape."""
         return self if torch.compiler.is_compiling() else self.first(_eights(self.positive.sum(1)))
 
+    def answering(self) -> Int[Tensor, " K"]:
+        """Places, among all B R, of the regions that answer for an object, filled up to a multiple of 8 with others. A
+        traced graph takes all."""
+        every = self.positive.flatten()
+        if torch.compiler.is_compiling():
+            return torch.arange(len(every), device=every.device)
+        return every.argsort(descending=True, stable=True)[: _eights(every.sum())]
+
 
 def found(d: Detections) -> Detections:
     """Without the last places, where no image has a detection; at least 8. A traced graph keeps its shape."""

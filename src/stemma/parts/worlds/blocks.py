@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from ...core.part import In, Part, part
 from .dynamics import RSSM, State, stacked
 from .latents import Categorical, Latent
-from .normed import BlockLinear, begin, layers_of, norm_of, topped
+from .normed import BlockLinear, begin, layers_of, norm_of, normed, topped
 
 
 def within(action: Tensor) -> Tensor:
@@ -26,8 +26,7 @@ def within(action: Tensor) -> Tensor:
 def gated(raw: tuple[Tensor, Tensor, Tensor], deter: Tensor) -> Tensor:
     """The memory after (reset, candidate, update): the reset acts on the candidate, and the update gate begins shut."""
     reset, new, update = raw
-    update = (update - 1).sigmoid()
-    return update * (reset.sigmoid() * new).tanh() + (1 - update) * deter
+    return torch.lerp(deter, (reset.sigmoid() * new).tanh(), (update - 1).sigmoid())
 
 
 class BlockGRU(nn.Module):
@@ -40,28 +39,34 @@ class BlockGRU(nn.Module):
         self.size, self.blocks = size, blocks
         self.of = nn.ModuleList(layers_of(n, hidden, 1) for n in (size, inp.channels[0], inp.actions))
         self.hidden = nn.Sequential(begin(BlockLinear(size + 3 * hidden * blocks, size, blocks, whole)),
-                                    norm_of("rms", size), nn.SiLU())
+                                    *normed("rms", size))
         self.gates = begin(BlockLinear(size, 3 * size, blocks, whole))
 
     def forward(self, stoch: Float[Tensor, "B S"], action: Float[Tensor, "B A"],
                 deter: Float[Tensor, "B H"]) -> Float[Tensor, "B H"]:
-        return self.ready()(stoch, action, deter)
+        cell, did = self.ready(action)
+        return cell(stoch, did, deter)
 
-    def ready(self) -> Callable[[Tensor, Tensor, Tensor], Tensor]:
-        """The cell for the steps of a sequence, its weights laid out once: what all blocks see is one product over all
-        of them, and no block has a copy of it."""
+    def ready(self, action: Float[Tensor, "... A"]) -> tuple[Callable[[Tensor, Tensor, Tensor], Tensor], Tensor]:
+        """(the cell for the steps of a sequence, what it reads of their actions). Its weights are laid out once: what
+        all blocks see is one product over all of them, and each gate comes block by block, so that nothing is moved."""
         first: Any = self.hidden[0]
-        own = first.weight[:, : self.size // self.blocks]
-        return partial(self._moved, own, first.weight[:, self.size // self.blocks :].transpose(0, 1).flatten(1))
+        width = self.size // self.blocks
+        common = first.weight[:, width:].transpose(0, 1).flatten(1)
+        bias = self.gates.bias.view(self.blocks, 1, 3, width)
+        gates = tuple((bias[:, :, i], self.gates.weight[..., i * width : (i + 1) * width]) for i in range(3))
+        return partial(self._moved, first.weight[:, :width], common, gates), self.of[2](within(action))
 
-    def _moved(self, own: Tensor, common: Tensor, stoch: Tensor, action: Tensor, deter: Tensor) -> Tensor:
-        seen = torch.cat([net(x) for net, x in zip(self.of, (deter, stoch, within(action)))], -1)
+    def _moved(self, own: Tensor, common: Tensor, gates: tuple[tuple[Tensor, Tensor], ...], stoch: Tensor, did: Tensor,
+               deter: Tensor) -> Tensor:
         first: Any = self.hidden[0]
-        x = torch.addmm(first.bias, seen, common).unflatten(-1, (self.blocks, -1))
-        x = x + torch.bmm(deter.unflatten(-1, (self.blocks, -1)).transpose(0, 1), own).transpose(0, 1)
-        raw = self.gates(self.hidden[1:](x.flatten(-2))).unflatten(-1, (self.blocks, 3, -1))
-        reset, new, update = (x.flatten(-2) for x in raw.unbind(-2))
-        return gated((reset, new, update), deter)
+        apart = (self.blocks, -1)
+        mine = deter.unflatten(-1, apart).transpose(0, 1)
+        x = torch.addmm(first.bias, torch.cat([self.of[0](deter), self.of[1](stoch), did], -1), common)
+        x = x.unflatten(-1, apart) + torch.bmm(mine, own).transpose(0, 1)
+        x = self.hidden[1](x.flatten(-2)).unflatten(-1, apart).transpose(0, 1)
+        reset, new, update = (torch.baddbmm(b, x, w) for b, w in gates)
+        return gated((reset, new, update), mine).transpose(0, 1).flatten(-2)
 
 
 class NormedGRU(nn.Module):
@@ -102,7 +107,7 @@ class NormedRSSM(RSSM):
             self.see.weight.copy_(whole.weight[:, self.size :])
             if self.recall.bias is not None:
                 self.recall.bias.zero_()
-        self.judge = nn.Sequential(norm_of(norm, hidden), nn.SiLU(), begin(nn.Linear(hidden, latent.params)))
+        self.judge = nn.Sequential(*normed(norm, hidden), begin(nn.Linear(hidden, latent.params)))
         self.start = nn.Parameter(torch.zeros(self.size)) if learned else None
         self.out = In((latent.width + self.size,), (1,), actions=inp.actions)
 

@@ -21,6 +21,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
 from ...core.part import In, Part, part
+from .by_hand import GaussianSteps, by_hand
 from .latents import Gaussian, Latent
 
 State = dict[str, Tensor]
@@ -209,15 +210,36 @@ class RSSM(Dynamics):
                 brief: bool = False) -> tuple[State, State]:
         state = self.initial(embed, len(embed)) if state is None else state
         keep = (~first).to(embed.dtype)[..., None]
-        posts, cell = [], getattr(self.cell, "ready", lambda: self.cell)()
+        if self.plain and by_hand(embed):
+            post = self._by_hand(embed, action * keep, keep, state)
+            return post, self._foreseen(post["deter"], posts=post)
+        cell, told = getattr(self.cell, "ready", lambda did: (self.cell, did))(action * keep)
+        posts = []
         forgets = [True] * first.shape[1] if torch.compiler.is_compiling() else first.any(0).tolist()
-        steps = zip(self.see(embed).unbind(1), (action * keep).unbind(1), keep.unbind(1), forgets)
+        steps = zip(self.see(embed).unbind(1), told.unbind(1), keep.unbind(1), forgets)
         for seen, did, on, forget in steps:
             stoch, deter = (state[k] * on if forget else state[k] for k in ("stoch", "deter"))
             state = self._judged(cell(stoch, did, deter), seen)
             posts.append(state)
         post = stacked(posts)
         return post, self._foreseen(post["deter"], posts=post)
+
+    @property
+    def plain(self) -> bool:
+        """Whether it is PlaNet's own, for which `GaussianSteps` is written."""
+        return ((type(self), type(self.cell), type(self.latent)) == (RSSM, GRUCell, Gaussian)
+                and not self.latent.noiseless)
+
+    def _by_hand(self, embed: Tensor, action: Tensor, keep: Tensor, state: State) -> State:
+        """The posteriors of `observe`."""
+        cell, judge, latent = self.cell, self.judge, self.latent
+        join = cell.join.weight.split((latent.width, action.shape[-1]), -1)
+        forgets = (keep == 0).any(0)[:, 0].tolist()
+        out = GaussianSteps.apply(
+            F.linear(action, join[1], cell.join.bias), self.see(embed) + self.recall.bias, state["stoch"],
+            state["deter"], keep, forgets, latent.least, join[0], cell.of_x.weight, cell.of_x.bias, cell.of_h.weight,
+            cell.of_reset.weight, self.recall.weight, judge.weight, judge.bias)
+        return dict(zip(("mean", "std", "stoch", "deter"), out))
 
     def features(self, state: State) -> Tensor:
         return torch.cat([state["stoch"], state["deter"]], -1)

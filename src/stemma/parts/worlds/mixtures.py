@@ -12,6 +12,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from ...core.part import In
+from .by_hand import MixtureNLL, by_hand
 from .dynamics import Dynamics, State, stacked
 from .latents import Gaussian, chosen
 
@@ -23,8 +24,12 @@ def mixture_nll(x: Float[Tensor, "... Z"], logit: Float[Tensor, "... K"], mean: 
     """-ln of a mixture's density at `x`: number by number [..., Z] where `logit` is [..., Z, K], of all of them at once
     [...] where it is [..., K].
 
-    `logit` need not be normalised. The components are moved to the front: a sum over a few last numbers is slow.
+    `logit` need not be normalised. The components are moved to the front: a sum over a few last numbers is slow. Where
+    a CPU learns, they already lie before the code's numbers (`MDNRNN.said`).
     """
+    if logit.ndim == mean.ndim and mean.stride(-2) == 1 and by_hand(mean):
+        out: Tensor = MixtureNLL.apply(x, *(v.mT for v in (logit, mean, log_std)))
+        return out + HALF_LOG_TAU
     logit, mean, log_std = (v.movedim(-1, 0).contiguous() for v in (logit, mean, log_std))
     each = -0.5 * ((x - mean) * (-log_std).exp()).square() - log_std - HALF_LOG_TAU
     return logit.logsumexp(0) - (logit + (each if logit.ndim == each.ndim else each.sum(-1))).logsumexp(0)
@@ -93,10 +98,15 @@ class MDNRNN(Dynamics):
             action = torch.cat([steer, (gas + 1) / 2, brake.clamp(min=0)], -1)
         return torch.cat([state["stoch"], action, *([state["begun"]] if self.restart else [])], -1)
 
-    def said(self, h: Float[Tensor, "... H"]) -> State:
+    def said(self, h: Float[Tensor, "... H"], learns: bool = False) -> State:
         """The mixture of the next code: "logit", "mean" and "log_std", each [..., Z, K];
-        a joint one's "logit" is [..., K]."""
+        a joint one's "logit" is [..., K]. learns: as they lie best for `mixture_nll`, a component's numbers side by
+        side."""
         k, z = self.mixtures, self.latent.size
+        if learns and not self.joint:
+            w, b = (v.unflatten(0, (3, z, k)).transpose(1, 2).flatten(0, 2) for v in self.mixture.parameters())
+            parts = nn.functional.linear(h, w, b).unflatten(-1, (3, k, z)).unbind(-3)
+            return {name: v.mT for name, v in zip(("logit", "mean", "log_std"), parts)}
         logit, rest = self.mixture(h).split([k if self.joint else z * k, 2 * z * k], -1)
         mean, log_std = rest.unflatten(-1, (2, z, k)).unbind(-3)
         logit = logit if self.joint else logit.unflatten(-1, (z, k))
@@ -136,7 +146,7 @@ class MDNRNN(Dynamics):
             remembered = {"deter": self._whole(x, first, state) * (1 - new), "begun": new}
         else:
             remembered = {**self._unrolled(self.drive(x), 1 - new, state), "begun": new}
-        return {**coded, **remembered}, {**self.said(remembered["deter"]), **remembered}
+        return {**coded, **remembered}, {**self.said(remembered["deter"], by_hand(x)), **remembered}
 
     def _unrolled(self, driven: Float[Tensor, "B T 4H"], keep: Float[Tensor, "B T 1"], state: State) -> State:
         """Step by step: "deter" and "cell" [B, T, H]."""

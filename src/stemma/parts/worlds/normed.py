@@ -16,9 +16,26 @@ from torch import Tensor, nn
 
 from ...core.part import In
 from ...core.types import StemmaError
+from .by_hand import RMSNormedSiLU, TwoHotLoss, by_hand
 from .nets import ImageHead, symexp, symlog
 
 DEEPER = (2, 3, 4, 4)  # channels of the four convolutions, in multiples of `depth`
+
+
+class RMSNormSiLU(nn.RMSNorm):
+    """SiLU of an `nn.RMSNorm`. Where a CPU learns it is one node: torch's norm is a dozen operators there, whose way
+    back takes half as long again."""
+
+    def forward(self, x: Float[Tensor, "... F"]) -> Float[Tensor, "... F"]:
+        if not by_hand(x):
+            return F.silu(super().forward(x))
+        out: Tensor = RMSNormedSiLU.apply(x, self.weight, self.eps)
+        return out
+
+
+def normed(kind: str, width: int) -> list[nn.Module]:
+    """`norm_of` and SiLU, two modules, so that weights have the same names whichever kind it is."""
+    return ([RMSNormSiLU(width, 1e-4), nn.Identity()] if kind == "rms" else [norm_of(kind, width), nn.SiLU()])
 
 
 def norm_of(kind: str, width: int) -> nn.Module:
@@ -73,7 +90,7 @@ def layers_of(width: int, units: int, layers: int, norm: str = "rms") -> nn.Sequ
     """`layers` of linear, norm, SiLU. Before a norm that shifts, the linear map has no bias."""
     net: list[nn.Module] = []
     for _ in range(layers):
-        net += [nn.Linear(width, units, bias=norm == "rms"), norm_of(norm, units), nn.SiLU()]
+        net += [nn.Linear(width, units, bias=norm == "rms"), *normed(norm, units)]
         width = units
     made: nn.Sequential = begin(nn.Sequential(*net))
     return made
@@ -259,17 +276,21 @@ class TwoHotHead(nn.Module):
         """Cross-entropy with the two-hot of `truth`, of which two numbers are not 0."""
         return self.losses(said, truth[None])[0]
 
-    def losses(self, said: Float[Tensor, "N K"], truths: Float[Tensor, "M N"]) -> Float[Tensor, "M N"]:
-        """The losses of several truths for what was said once."""
+    def losses(self, said: Float[Tensor, "N K"], truths: Float[Tensor, "M N"],
+               p: Float[Tensor, "N K"] | None = None) -> Float[Tensor, "M N"]:
+        """The losses of several truths for what was said once; `p`: its softmax, where that is known."""
         truths = symlog(truths) if self.squash and not self.curved else truths
         if self.one:
             return 0.5 * (said[..., 0] - truths).square()
         above, share = beside(truths, self.bins)
+        if by_hand(said):
+            out: Tensor = TwoHotLoss.apply(said, said.detach().softmax(-1) if p is None else p, above, share)
+            return out
         both = said.log_softmax(-1).gather(-1, torch.cat([above - 1, above]).mT).mT.unflatten(0, (2, -1))
         return -torch.lerp(both[0], both[1], share)
 
-    def mean(self, said: Float[Tensor, "N K"]) -> Float[Tensor, " N"]:
-        mean = said[..., 0] if self.one else balanced_mean(said.softmax(-1), self.bins)
+    def mean(self, said: Float[Tensor, "N K"], p: Float[Tensor, "N K"] | None = None) -> Float[Tensor, " N"]:
+        mean = said[..., 0] if self.one else balanced_mean(said.softmax(-1) if p is None else p, self.bins)
         return symexp(mean) if self.squash and not self.curved else mean
 
 
@@ -303,4 +324,5 @@ class GoingHead(nn.Module):
 
 
 __all__ = ["BlockDecoder", "BlockLinear", "ByChannel", "GoingHead", "NumbersEncoder", "NumbersHead", "PoolingEncoder",
-           "TwoHotHead", "balanced_mean", "begin", "beside", "bins_of", "layers_of", "norm_of", "topped", "two_hot"]
+           "TwoHotHead", "balanced_mean", "begin", "beside", "bins_of", "layers_of", "norm_of", "normed", "topped",
+           "two_hot"]

@@ -1,0 +1,160 @@
+"""Gradients that are written out: what a CPU's autograd takes long for, as one node each.
+
+A step of a belief is a dozen operators over a few rows, so that autograd's notes cost as much as the arithmetic; and of
+each weight the gradient is one product over all steps here, where autograd has one a step and sums them.
+
+Axes: N rows, K bins or components, Z numbers of a code, B sequences, T steps, S numbers of the drawn part, H of the
+memory, M hidden units.
+"""
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+from torch.autograd.function import once_differentiable
+
+ATEN: Any = torch.ops.aten
+
+
+def by_hand(x: Tensor) -> bool:
+    """Whether such a gradient is taken for `x`: of float32 on a CPU, where PyTorch's compiler makes no graph."""
+    return (x.dtype == torch.float32 and x.device.type == "cpu" and torch.is_grad_enabled()
+            and not torch.compiler.is_compiling() and not torch.is_autocast_enabled("cpu"))
+
+
+class RMSNormedSiLU(torch.autograd.Function):
+    """silu(weight x / sqrt(mean(x^2) + eps)), the mean over the last axis."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, weight: Tensor, eps: float) -> Tensor:
+        size = x.square().mean(-1, True).add_(eps).rsqrt_()
+        unit = x * size
+        scaled = unit * weight
+        ctx.save_for_backward(unit, scaled, size, weight)
+        return F.silu(scaled)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, slope: Tensor) -> tuple[Tensor, Tensor, None]:
+        unit, scaled, size, weight = ctx.saved_tensors
+        slope = ATEN.silu_backward(slope, scaled)
+        both = slope * unit
+        along = (both @ weight).mul_(1 / unit.shape[-1])
+        return (slope * weight).addcmul_(unit, along[..., None], value=-1).mul_(size), both.flatten(0, -2).sum(0), None
+
+
+class TwoHotLoss(torch.autograd.Function):
+    """Cross-entropy of logits [N, K], whose softmax is `p`, with M two-hot truths: their upper bins and these bins'
+    shares, [M, N]. The gradient is p and two numbers a truth, without rows of zeros between."""
+
+    @staticmethod
+    def forward(ctx: Any, said: Tensor, p: Tensor, above: Tensor, share: Tensor) -> Tensor:
+        both = said.gather(-1, torch.cat([above - 1, above]).mT).mT.unflatten(0, (2, -1))
+        ctx.save_for_backward(p, above, share)
+        return said.amax(-1) - p.amax(-1).log() - torch.lerp(both[0], both[1], share)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, slope: Tensor) -> tuple[Tensor, None, None, None]:
+        p, above, share = ctx.saved_tensors
+        upper = slope * share
+        return (p * slope.sum(0)[:, None]).scatter_add_(
+            -1, torch.cat([above - 1, above]).mT, torch.cat([upper - slope, -upper]).mT), None, None, None
+
+
+class MixtureNLL(torch.autograd.Function):
+    """-ln of a mixture's density, less its constant, at each number of `x` [..., Z], of logits that need not be
+    normalised, means and log deviations [..., K, Z]."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, logit: Tensor, mean: Tensor, log_std: Tensor) -> Tensor:
+        sharp = log_std.neg().exp_()
+        off = (x.unsqueeze(-2) - mean).mul_(sharp)
+        each = torch.addcmul(logit - log_std, off, off, value=-0.5)
+        total, prior = each.logsumexp(-2, True), logit.logsumexp(-2, True)
+        ctx.save_for_backward(logit, prior, sharp, off, each, total)
+        return (prior - total).squeeze(-2)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, slope: Tensor) -> tuple[Tensor | None, ...]:
+        logit, prior, sharp, off, each, total = ctx.saved_tensors
+        slope = slope.unsqueeze(-2)
+        blamed = (each - total).exp_().mul_(slope)  # what each component has to answer for
+        d_logit = (logit - prior).exp_().mul_(slope).sub_(blamed)
+        pulled = blamed * off
+        d_std, pull = torch.addcmul(blamed, pulled, off, value=-1), pulled.mul_(sharp)
+        return pull.sum(-2) if ctx.needs_input_grad[0] else None, d_logit, pull.neg(), d_std
+
+
+class GaussianSteps(torch.autograd.Function):
+    """(what actions give to the layer before the memory [B, T, M], what is seen gives to the posterior's [B, T, M],
+    drawn part [B, S] and memory [B, H] before, which steps hold on to them [B, T, 1], steps at which some do not, least
+    deviation, weights) -> (mean, deviation, drawn part [B, T, S], memory [B, T, H]) of the posteriors.
+
+    Weights: of the layer before for the drawn part; of the gates for that layer and their bias, for the memory, for the
+    reset memory (`GRUCell`); the posterior's for the memory; its statistics' and their bias. Draws are those of
+    `Gaussian.sample`, step by step."""
+
+    @staticmethod
+    def forward(ctx: Any, driven: Tensor, seen: Tensor, stoch: Tensor, deter: Tensor, keep: Tensor,
+                forgets: list[bool], least: float, *weights: Tensor) -> tuple[Tensor, ...]:
+        of_stoch, of_x, bias, of_h, of_reset, recall, judge, judged = weights
+        size, notes, out = deter.shape[-1], [], []
+        for t, (x, eye, on) in enumerate(zip(driven.unbind(1), seen.unbind(1), keep.unbind(1))):
+            stoch, deter = (stoch * on, deter * on) if forgets[t] else (stoch, deter)
+            hidden = torch.addmm(x, stoch, of_stoch.mT).relu_()
+            gates, new = torch.addmm(bias, hidden, of_x.mT).split((2 * size, size), -1)
+            gates = torch.addmm(gates, deter, of_h.mT).sigmoid_()
+            reset, update = gates.chunk(2, -1)
+            held = reset * deter
+            new = torch.addmm(new, held, of_reset.mT).tanh_()
+            after = torch.lerp(new, deter, update)
+            eyed = torch.addmm(eye, after, recall.mT).relu_()
+            mean, raw = torch.addmm(judged, eyed, judge.mT).chunk(2, -1)
+            std = F.softplus(raw) + least
+            noise = torch.randn_like(std)
+            notes.append((stoch, deter, hidden, gates, held, new, eyed, raw, noise))
+            stoch, deter = torch.addcmul(mean, std, noise), after
+            out.append((mean, std, stoch, deter))
+        ctx.notes, ctx.forgets, ctx.after = notes, forgets, [o[3] for o in out]
+        ctx.save_for_backward(keep, *weights)
+        return tuple(torch.stack(x, 1) for x in zip(*out))
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, *slopes: Tensor) -> tuple[Tensor | None, ...]:
+        keep, of_stoch, of_x, _, of_h, of_reset, recall, judge, _ = ctx.saved_tensors
+        d_stoch, d_deter = torch.zeros_like(slopes[2][:, 0]), torch.zeros_like(slopes[3][:, 0])
+        back = []
+        steps = list(zip(ctx.notes, ctx.forgets, keep.unbind(1), *(s.unbind(1) for s in slopes)))
+        for (_, deter, hidden, gates, _, new, eyed, raw, noise), forget, on, *slope in reversed(steps):
+            reset, update = gates.chunk(2, -1)
+            d_stoch = d_stoch + slope[2]
+            d_raw = ATEN.softplus_backward(torch.addcmul(slope[1], d_stoch, noise), raw, 1.0, 20.0)
+            d_judged = torch.cat([slope[0] + d_stoch, d_raw], -1)
+            d_eyed = ATEN.threshold_backward(d_judged @ judge, eyed, 0)
+            d_after = torch.addmm(d_deter + slope[3], d_eyed, recall)
+            d_deter = d_after * update
+            d_new = ATEN.tanh_backward(d_after - d_deter, new)
+            d_held = d_new @ of_reset
+            d_gates = ATEN.sigmoid_backward(torch.cat([d_held * deter, d_after * (deter - new)], -1), gates)
+            d_deter = torch.addmm(d_deter.addcmul_(d_held, reset), d_gates, of_h)
+            d_x = torch.cat([d_gates, d_new], -1)
+            d_hidden = ATEN.threshold_backward(d_x @ of_x, hidden, 0)
+            d_stoch = d_hidden @ of_stoch
+            d_stoch, d_deter = (d_stoch * on, d_deter * on) if forget else (d_stoch, d_deter)
+            back.append((d_hidden, d_eyed, d_x, d_judged))
+        back.reverse()
+        d_hidden, d_eyed, d_x, d_judged = (torch.cat(x) for x in zip(*back))
+        stoch, deter, hidden, _, held, _, eyed, _, _ = (torch.cat(x) for x in zip(*ctx.notes))
+        d_gates, d_new = d_x.split((of_h.shape[0], of_reset.shape[0]), -1)
+        b, t = keep.shape[:2]
+        return (d_hidden.view(t, b, -1).transpose(0, 1), d_eyed.view(t, b, -1).transpose(0, 1), d_stoch, d_deter, None,
+                None, None, d_hidden.mT @ stoch, d_x.mT @ hidden, d_x.sum(0), d_gates.mT @ deter, d_new.mT @ held,
+                d_eyed.mT @ torch.cat(ctx.after), d_judged.mT @ eyed, d_judged.sum(0))
+
+
+__all__ = ["GaussianSteps", "MixtureNLL", "RMSNormedSiLU", "TwoHotLoss", "by_hand"]
