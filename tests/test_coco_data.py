@@ -15,9 +15,10 @@ from pycocotools.coco import COCO
 from made_data import coco_doc, make_coco, noise
 from stemma.core.types import DataError, Dataset
 from stemma.data.doctor import examine
+from stemma.data.files import split_name
 from stemma.data.open import open_dataset
 from stemma.data.readers import rle
-from stemma.data.readers.coco import declared_classes, group_name, results, split_name, write_coco, write_results
+from stemma.data.readers.coco import declared_classes, group_name, results, write_coco, write_results
 from stemma.data.records import _SAID, DataWarning, Records
 
 

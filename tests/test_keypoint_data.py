@@ -15,7 +15,7 @@ from made_data import noise
 from stemma.core.types import DataError
 from stemma.data.doctor import examine
 from stemma.data.open import open_dataset
-from stemma.data.readers.coco import PERSON, points_named
+from stemma.data.readers.points import PERSON, points_named
 from stemma.data.records import DataWarning
 
 SVG = ('<svg>&lt;line x1="1" y1="2" x2="3" y2="4" stroke="black" data-type="edge" data-node-from="1" stroke-width="0.5" '

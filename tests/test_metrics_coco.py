@@ -14,7 +14,7 @@ from made_data import noise
 from metrics_cases import coco_case, columns_of, drawn, record, reference, shot
 from stemma.core.types import DataError, StemmaError
 from stemma.data.open import open_dataset
-from stemma.data.readers.coco import PERSON
+from stemma.data.readers.points import PERSON
 from stemma.engine.pictures.answers import write_coco
 from stemma.metrics import Evaluator, coco
 from stemma.metrics.detection import Kind, to_rles

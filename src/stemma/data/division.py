@@ -10,10 +10,9 @@ import numpy as np
 
 from stemma.core.samples import DataError
 
-from .files import read_bytes, table_of, text_of
+from .files import read_bytes, split_name, table_of, text_of
 from .finding import Pictures
 from .options import spelled
-from .readers.coco import split_name
 from .records import Draft
 
 _COLUMNS = ("split", "set", "subset", "fold", "phase", "partition")

@@ -26,7 +26,8 @@ from .files import Unused
 from .formats import apart, drafts_at, scale_of, unused_at
 from .images import header, pages_of, read_image
 from .open import is_scenes, module_of, open_dataset, same_classes
-from .records import Fault, Records, finish, size_error
+from .records import Fault, Records, size_error
+from .vetting import finish
 
 if TYPE_CHECKING:
     from rich.console import Console

@@ -23,9 +23,18 @@ NOTES = frozenset({".txt", ".xml", ".json", ".csv", ".yaml", ".yml", ".tsv", ".n
 # split -> what folders, files and columns call it
 SPLITS = {"train": ("train", "training"), "val": ("val", "valid", "validation", "dev"), "test": ("test", "testing")}
 SPLIT_OF = {word: split for split, words in SPLITS.items() for word in words}
+SPLIT_WORD = re.compile(
+    rf"(?:^|(?<=[^a-z]))({'|'.join(sorted(SPLIT_OF, reverse=True))})(?=\d{{4}}(?:\D|$)|[^a-z0-9]|$)", re.I
+)
 # bytes that are no UTF-8, signs that XML has not, ends of lines
 _NO_LINE = re.compile("[\ud800-\udfff\ufffe\uffff\x00-\x08\x0a-\x1f\x7f\u0085\u2028\u2029]")
 _MARKS = ((codecs.BOM_UTF8, "utf-8"), (codecs.BOM_UTF16_LE, "utf-16-le"), (codecs.BOM_UTF16_BE, "utf-16-be"))
+
+
+def split_name(name: str) -> str:
+    """The split ("train", "val", "test") that a file or folder name speaks of, or ""."""
+    found = SPLIT_WORD.search(name)
+    return SPLIT_OF[found[1].lower()] if found else ""
 
 
 # ---------------------------------------------------------------- bytes and text

@@ -20,7 +20,7 @@ from ..core.samples import Classes, DataError, Dataset
 from . import around
 from .classes import folders
 from .division import divide
-from .files import NOTES, SPLIT_OF, Unused, class_file, unused
+from .files import NOTES, SPLIT_OF, Unused, class_file, split_name, unused
 from .images import packed_in, subfolders, walk, walked_once
 from .options import flag_of
 from .readers import (
@@ -33,6 +33,7 @@ from .readers import (
     csv_tables,
     cvat,
     datumaro,
+    documents,
     dota,
     imagefolder,
     kitti,
@@ -47,8 +48,9 @@ from .readers import (
     wider,
     yolo,
 )
-from .records import DataWarning, Draft, OnFault, Records, finish, reads_of, same_classes, say_once, used_by
+from .records import DataWarning, Draft, OnFault, Records, reads_of, same_classes, say_once, used_by
 from .strangers import stranger
+from .vetting import finish
 
 # of labelling tools and tables: each knows its own files
 TOOLS: tuple[ModuleType, ...] = (labelme, cvat, label_studio, via, createml, supervisely, datumaro, kitti, visdrone,
@@ -99,8 +101,8 @@ def recognise(where: str | Path) -> str:
         kind = kind or next((m.FORMAT for m in TOOLS if m.looks_like(path)), "")
         if not kind and path.suffix.lower() == ".json":
             # says what is wrong with the file, where something is
-            coco.part_of(coco.load_json(path)[0], "annotations", path)
-            coco.part_of(coco.load_json(path)[0], "images", path)
+            coco.part_of(documents.load_json(path)[0], "annotations", path)
+            coco.part_of(documents.load_json(path)[0], "images", path)
             return "coco"
         if not kind and (zipfile.is_zipfile(path) or tarfile.is_tarfile(path)):
             raise DataError(str(path), "is an archive", "unpack it, and name the folder")
@@ -162,7 +164,7 @@ def sets_near(path: Path) -> list[tuple[Path, list[str]]]:
 def formats_at(path: Path) -> list[str]:
     """The formats whose files lie in a folder."""
     found = [kind for kind in ("coco", "panoptic") if coco.json_groups(path, kind)]
-    parts = [path / n for n in subfolders(path) if coco.split_name(n)]
+    parts = [path / n for n in subfolders(path) if split_name(n)]
     if voc.folders(path) is not None or any(voc.folders(p) is not None for p in parts):
         found.append("voc")
     if yolo.looks_like(path):

@@ -24,7 +24,7 @@ import numpy as np
 from ..core import interrupts, outputs
 from ..core.types import Sample, StemmaError
 from ..data.readers.amodal import annotated
-from ..data.readers.coco import load_json
+from ..data.readers.documents import load_json
 from ..data.scenes import Scenes
 from ..engine.running.progress import going
 from ..metrics import plain

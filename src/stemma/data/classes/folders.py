@@ -9,9 +9,8 @@ from collections import Counter
 from pathlib import Path
 
 from ...core.samples import DataError
-from ..files import SPLITS, lines_of
+from ..files import SPLITS, lines_of, split_name
 from ..images import ROOMS, SUFFIXES, child, listing, shown, walk
-from ..readers.coco import split_name
 
 _ROOMS = ROOMS | {"img_dir", "ann_dir"}  # names of no class
 

@@ -23,7 +23,7 @@ from PIL import Image
 from ...core.samples import DataError, Info
 from ..files import SPLIT_OF, SPLITS
 from ..images import header, read_image, safe_join
-from ..readers.coco import load_json
+from ..readers.documents import load_json
 from ..records import DataWarning, Fault
 from .pairs import Pair, info_of, same_size
 

@@ -21,7 +21,7 @@ from ...core.samples import DataError
 from ..files import SPLITS
 from ..images import read_image, walk
 from ..readers import rle
-from ..readers.coco import load_json
+from ..readers.documents import load_json
 from ..records import Fault
 from .asked import brought, marking, painted
 from .folders import RECORD, Entry, Folder

@@ -21,7 +21,7 @@ from typing import Any
 import numpy as np
 
 from ...core.samples import DataError
-from ..readers.coco import load_json
+from ..readers.documents import load_json
 from ..records import Fault
 from .folders import RECORD, Entry, Folder
 from .pairs import VISITS, Pair

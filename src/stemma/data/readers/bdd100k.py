@@ -17,7 +17,7 @@ from stemma.core.values import flag, told
 
 from ..records import OUT, Draft, Fault
 from . import pages
-from .coco import load_json, real
+from .documents import load_json, real
 from .pages import Page, Shape, Source
 
 FORMAT = "bdd100k"

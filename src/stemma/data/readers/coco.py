@@ -9,14 +9,13 @@ be seen.
 from __future__ import annotations
 
 import filecmp
-import hashlib
 import json
 import math
 import mmap
 import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from functools import lru_cache, partial
+from functools import lru_cache
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -28,67 +27,22 @@ from stemma.core import outputs
 from stemma.core.samples import Classes, DataError, Dataset, Points
 from stemma.core.values import flag, ident
 
-from ..files import SPLIT_OF, given_folder, read_bytes, remembered
+from ..files import SPLIT_WORD, given_folder, remembered, split_name
 from ..finding import Pictures, below_common, foreign, plain_name, same_letters
 from ..images import check_name, shown
 from ..options import spelled
 from ..records import OUT, Draft, Fault, table
 from . import amodal, columns, rle
+from .documents import load_json, numbers, real, whole, write_json
+from .points import OTHER_SIGMA, points_of
 from .segments import Segments
 
 FORMAT = "coco"
-_SPLIT = re.compile(
-    rf"(?:^|(?<=[^a-z]))({'|'.join(sorted(SPLIT_OF, reverse=True))})(?=\d{{4}}(?:\D|$)|[^a-z0-9]|$)", re.I
-)
-PERSON = (
-    "nose", "left_eye", "right_eye", "left_ear", "right_ear", "left_shoulder", "right_shoulder", "left_elbow",
-    "right_elbow", "left_wrist",
-    "right_wrist", "left_hip", "right_hip", "left_knee", "right_knee", "left_ankle", "right_ankle",
-)
-_PERSON_SIGMAS = (.026, .025, .025, .035, .035, .079, .079, .072, .072, .062, .062, .107, .107, .087, .087, .089, .089)
-_OTHER_SIGMA = 0.05  # where the source publishes none
 # groups that are not meant when `instances` lies beside them
 _MINOR = ("captions", "image_info", "panoptic", "stuff", "person_keypoints")
 
 
-# ---------------------------------------------------------------- reading JSON safely
-
-
-def load_json(path: Path) -> tuple[Any, str]:
-    """A JSON document and the sha256 of its bytes. Raises DataError for truncated,
-    too deeply nested and undecodable files, and where two documents were pasted into one."""
-    raw = read_bytes(path)
-    digest = hashlib.sha256(raw).hexdigest()
-    try:
-        return json.loads(raw, object_pairs_hook=partial(_once, path) if _twice(raw) else None), digest
-    except json.JSONDecodeError as e:
-        cut = e.pos >= len(e.doc.rstrip()) - 1 or "Unterminated" in e.msg
-        what = "the JSON ends too early: the file is truncated" if cut else f"is no JSON ({e.msg})"
-        raise DataError(str(path), f"{what} at line {e.lineno}, column {e.colno}",
-                        "fetch or write the file again") from None
-    except RecursionError:
-        raise DataError(str(path), "is nested too deeply to be annotations", "check what wrote it") from None
-    except UnicodeDecodeError as e:
-        raise DataError(str(path), f"is no UTF-8 text (byte {e.start})", "save it as UTF-8") from None
-    except ValueError as e:
-        raise DataError(str(path), f"holds a number that cannot be read ({str(e)[:80]})",
-                        "check what wrote it") from None
-
-
-def _twice(raw: bytes) -> bool:
-    """Whether a list of a document may stand there twice: none does of a plain one."""
-    return any(raw.find(k) != raw.rfind(k) for k in columns.LISTS)
-
-
-def _once(path: Path, pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    """An object of JSON, of which a list that stands twice would be lost. Raises DataError."""
-    found = dict(pairs)
-    if len(found) < len(pairs):
-        for key in (k.decode().strip('"') for k in columns.LISTS):
-            if sum(k == key and isinstance(v, list) for k, v in pairs) > 1:
-                raise DataError(str(path), f"has the list {key!r} twice in one object: all but the last would be lost",
-                                "put both into one list", field=key)
-    return found
+# ---------------------------------------------------------------- which files
 
 
 def looks_like(path: Path) -> str:
@@ -150,16 +104,10 @@ def same_categories(files: Mapping[str, Path], split: str) -> None:
                             "give both files the same categories", field="categories")
 
 
-def split_name(name: str) -> str:
-    """The split ("train", "val", "test") that a file or folder name speaks of, or ""."""
-    found = _SPLIT.search(name)
-    return SPLIT_OF[found[1].lower()] if found else ""
-
-
 def group_name(stem: str) -> str:
     """A file name without its split and year: `instances_train2017` and `instances_val2017` are one group,
     "instances"."""
-    return re.sub(r"[\W_]*(\d{4})?$", "", _SPLIT.sub("", stem)).strip("_-. ") or "annotations"
+    return re.sub(r"[\W_]*(\d{4})?$", "", SPLIT_WORD.sub("", stem)).strip("_-. ") or "annotations"
 
 
 def json_groups(where: Path, kind: str) -> dict[str, dict[str, Path]]:
@@ -369,35 +317,9 @@ def _same(one: str, other: str) -> bool:
 # ---------------------------------------------------------------- columns
 
 
-def numbers(values: Sequence[Any], width: int) -> np.ndarray:
-    """float64 (n, width) from a column of lists; a row that is not `width` numbers, be they text, becomes NaN."""
-    if not values:
-        return np.zeros((0, width))
-    try:
-        out = np.asarray(values, dtype=np.float64)
-        if out.shape == (len(values), width):
-            return out
-    except (TypeError, ValueError, OverflowError):
-        pass  # row by row below, so that one bad record does not hide the others
-    out = np.full((len(values), width), np.nan)
-    for k, v in enumerate(values):
-        if isinstance(v, list | tuple) and len(v) == width and all(isinstance(x, int | float | str) for x in v):
-            try:
-                out[k] = [float(x) for x in v]
-            except (OverflowError, ValueError):
-                out[k] = np.nan
-    return out
-
-
 def lookup(index: Mapping[Any, int], key: Any) -> int:
     """The position of an id, written as a number or as text; -1 where it is unknown or no id at all."""
     return index.get(ident(key), -1)
-
-
-def whole(value: Any, default: int) -> int:
-    """An id as an int64, or `default` for what is none."""
-    found = ident(value)
-    return found if isinstance(found, int) and -(2**63) <= found < 2**63 else default
 
 
 def crowds(rows: Sequence[Mapping[str, Any]], record: Sequence[int], said: str, faults: list[Fault],
@@ -414,14 +336,6 @@ def crowds(rows: Sequence[Mapping[str, Any]], record: Sequence[int], said: str, 
                                 "broken record"))
             out.append(False)
     return out
-
-
-def real(value: Any) -> float:
-    """A number, or NaN."""
-    try:
-        return float(value) if isinstance(value, int | float) else math.nan
-    except OverflowError:
-        return math.nan
 
 
 def part_of(doc: Any, key: str, path: Path) -> list[Any]:
@@ -518,43 +432,6 @@ def _by_id(
     order = sorted(index, key=lambda i: (isinstance(i, str), i))
     at = [index[i] for i in order]
     return [files[k] for k in at], sizes[at], ids[at], {i: k for k, i in enumerate(order)}
-
-
-OTHER_SIDE = {"left": "right", "right": "left", "l": "r", "r": "l"}
-SIDE = re.compile(r"(?i:left|right)|(?<![A-Za-z])[LRlr](?![a-z])")
-
-
-def points_of(records: Sequence[Mapping[str, Any]]) -> Points | None:
-    """The keypoints that categories declare: names, mirror images by their left/right names, lines, sigmas (COCO's for
-    COCO's seventeen)."""
-    best: Mapping[str, Any] = max(records,
-                                  key=lambda c: len(c["keypoints"]) if isinstance(c.get("keypoints"), list) else 0)
-    names = best.get("keypoints")
-    if not isinstance(names, list) or not names or not all(isinstance(n, str) for n in names):
-        return None
-    lines = best.get("skeleton")
-    drawn = ([x for x in lines if isinstance(x, list) and len(x) == 2 and all(type(v) is int for v in x)]
-             if isinstance(lines, list) else [])
-    pairs = [(a - 1, b - 1) for a, b in drawn]
-    return points_named(names, pairs)
-
-
-def points_named(names: Sequence[str], pairs: Iterable[tuple[int, int]] = ()) -> Points:
-    """Keypoints of these names with lines between them, by index; each line once, whoever else has it."""
-    sigmas = _PERSON_SIGMAS if tuple(names) == PERSON else (_OTHER_SIGMA,) * len(names)
-    lines = tuple(dict.fromkeys(p for p in pairs if all(0 <= v < len(names) for v in p)))
-    return Points(tuple(names), mirror(names), lines, sigmas)
-
-
-def mirror(names: Sequence[str]) -> tuple[int, ...]:
-    """Index of each point's mirror image: left and right change places in its name, or an l and an r that stand alone
-    (left_eye, LeftEye, l_eye, REye, eye.R)."""
-    def other(found: re.Match[str]) -> str:
-        word = OTHER_SIDE[found[0].lower()]
-        return word.upper() if found[0].isupper() else word.title() if found[0][0].isupper() else word
-
-    at = {n: k for k, n in enumerate(names)}
-    return tuple(at.get(SIDE.sub(other, n), k) for k, n in enumerate(names))
 
 
 # ---------------------------------------------------------------- the reader
@@ -897,7 +774,7 @@ class _Flat:
         k = counts.most_common(1)[0][0]
         notes.append(f"{counts[k]} annotations have {k} keypoints that no category names; they are called point_0 to "
                      f"point_{k - 1}. Write 'keypoints' (names) and 'skeleton' into the category")
-        return Points(tuple(f"point_{i}" for i in range(k)), tuple(range(k)), (), (_OTHER_SIGMA,) * k)
+        return Points(tuple(f"point_{i}" for i in range(k)), tuple(range(k)), (), (OTHER_SIGMA,) * k)
 
     def shaped(self, record: Sequence[int], points: Points, said: str, faults: list[Fault]) -> np.ndarray:
         """float64 (n, K, 3); what are no K points counts as unlabelled, and is named."""
@@ -919,11 +796,6 @@ class _Flat:
 
 
 # ---------------------------------------------------------------- writing
-
-
-def write_json(path: str | Path, doc: Any) -> Path:
-    """A JSON file, complete or not at all. Raises `StemmaError` where a file stands that Stemma did not write."""
-    return outputs.put(path, lambda p: p.write_text(json.dumps(doc, allow_nan=False), encoding="utf-8"))
 
 
 def write_coco(dataset: Dataset, path: str | Path, images: str | Path | None = None) -> Path:

@@ -11,7 +11,7 @@ from stemma.core.samples import DataError
 
 from ..records import Draft, Fault
 from . import pages
-from .coco import load_json, real
+from .documents import load_json, real
 from .pages import Page, Shape, Source
 
 FORMAT = "createml"

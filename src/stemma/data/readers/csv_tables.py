@@ -20,13 +20,12 @@ from typing import Any
 from stemma.core.samples import DataError
 from stemma.core.values import YES, flag
 
-from ..files import class_path, given_folder, named_lines, read_bytes, rows_of, table_of, text_of
+from ..files import class_path, given_folder, named_lines, read_bytes, rows_of, split_name, table_of, text_of
 from ..finding import Pictures
 from ..images import header, walk
 from ..misread import Spelt
 from ..records import Draft, Fault
 from . import pages
-from .coco import split_name
 from .pages import Page, Shape, Source
 
 FORMAT = "csv"

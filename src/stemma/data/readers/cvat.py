@@ -22,12 +22,12 @@ import numpy as np
 from stemma.core.samples import DataError
 from stemma.core.values import flag, told
 
-from ..files import read_bytes
+from ..files import read_bytes, split_name
 from ..images import MAX_PIXELS
 from ..records import Draft, Fault
 from . import pages
-from .coco import points_named, split_name
 from .pages import Page, Shape, Source
+from .points import points_named
 from .voc import parse
 
 FORMAT = "cvat"

@@ -17,9 +17,10 @@ from stemma.core.values import flag, ident, told
 
 from ..records import Draft, Fault
 from . import pages, rle
-from .coco import load_json, points_named, real
-from .coco import whole as whole_number
+from .documents import load_json, real
+from .documents import whole as whole_number
 from .pages import Page, Shape, Source
+from .points import points_named
 
 FORMAT = "datumaro"
 _OBJECTS = ("bbox", "polygon", "mask", "points", "ellipse", "rotated_bbox", "skeleton")

@@ -22,12 +22,12 @@ import yaml
 from stemma.core.samples import DataError
 from stemma.core.values import flag, ident
 
-from ..files import read_bytes, table_of, text_of
+from ..files import read_bytes, split_name, table_of, text_of
 from ..finding import split_of
 from ..images import walk
 from ..records import Draft, Fault
 from . import pages
-from .coco import real, split_name
+from .documents import real
 from .pages import Page, Shape, Source
 
 FORMAT = "imagefolder"

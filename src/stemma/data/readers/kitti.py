@@ -10,12 +10,11 @@ from typing import Any
 
 from stemma.core.samples import DataError
 
-from ..files import given_folder, read_bytes, text_of
+from ..files import given_folder, read_bytes, split_name, text_of
 from ..images import child, subfolders, walk
 from ..options import spelled
 from ..records import OUT, Draft, Fault
 from . import pages
-from .coco import split_name
 from .pages import Page, Shape, Source
 
 FORMAT = "kitti"

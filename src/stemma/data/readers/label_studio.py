@@ -24,7 +24,7 @@ from stemma.core.samples import DataError
 from ..images import MAX_PIXELS
 from ..records import Draft, Fault
 from . import pages, rle
-from .coco import load_json, real, whole
+from .documents import load_json, real, whole
 from .pages import Page, Shape, Source
 
 FORMAT = "label-studio"

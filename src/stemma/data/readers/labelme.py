@@ -22,7 +22,7 @@ from stemma.core.values import told
 
 from ..records import OUT, Draft, Fault
 from . import pages
-from .coco import load_json, real, whole
+from .documents import load_json, real, whole
 from .pages import Page, Shape, Source
 
 FORMAT = "labelme"

@@ -23,13 +23,12 @@ import numpy as np
 
 from stemma.core.samples import IGNORE, Classes, DataError, Sample
 
-from ..files import class_list, class_path, given_folder, lines_of, named_lines, read_bytes, text_of
+from ..files import class_list, class_path, given_folder, lines_of, named_lines, read_bytes, split_name, text_of
 from ..finding import Pictures, plain_name, same_letters
 from ..images import check_name, child, read_map, shown, walk
 from ..options import spelled
 from ..records import Draft, Fault, Folder, table
 from . import colours, imagefolder, rle
-from .coco import split_name
 
 FORMAT = "maps"
 _IMAGES = ("images", "image", "imgs", "img", "JPEGImages")

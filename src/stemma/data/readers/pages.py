@@ -18,14 +18,14 @@ import numpy as np
 
 from stemma.core.samples import Classes, DataError, Points
 
-from ..files import class_list, given_folder, read_bytes
+from ..files import class_list, given_folder, read_bytes, split_name
 from ..finding import Pictures, plain_name
 from ..images import MAX_PIXELS, child, header, listing, walk
 from ..misread import Spelt
 from ..options import spelled
 from ..records import OUT, Draft, Fault, table
 from . import rle
-from .coco import PERSON, points_named, split_name
+from .points import PERSON, points_named
 from .rle import turned
 
 IMAGES = ("images", "image", "imgs", "img", "JPEGImages")

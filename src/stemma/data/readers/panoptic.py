@@ -24,21 +24,8 @@ from ..images import check_name, listing, read_map
 from ..options import spelled
 from ..records import Draft, Fault, Folder, table
 from . import rle
-from .coco import (
-    choose_labels,
-    crowds,
-    data_root,
-    find_images,
-    load_json,
-    located,
-    lookup,
-    numbers,
-    part_of,
-    read_categories,
-    read_images,
-    real,
-    whole,
-)
+from .coco import choose_labels, crowds, data_root, find_images, located, lookup, part_of, read_categories, read_images
+from .documents import load_json, numbers, real, whole
 
 FORMAT = "panoptic"
 _BASE = np.array([1, 256, 65536], dtype=np.int32)

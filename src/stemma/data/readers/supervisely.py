@@ -29,8 +29,9 @@ from stemma.core.values import flag
 from ..images import MAX_PIXELS, subfolders
 from ..records import OUT, Draft, Fault
 from . import pages, rle
-from .coco import load_json, points_named, real
+from .documents import load_json, real
 from .pages import Page, Shape, Source
+from .points import points_named
 
 FORMAT = "supervisely"
 _BROKEN = (ValueError, TypeError, KeyError, OverflowError, OSError, SyntaxError, zlib.error, binascii.Error,

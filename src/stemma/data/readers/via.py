@@ -18,7 +18,7 @@ from stemma.core.values import told
 from ..files import read_bytes, table_of, text_of
 from ..records import Draft, Fault
 from . import pages
-from .coco import load_json, real
+from .documents import load_json, real
 from .pages import Page, Shape, Source
 
 FORMAT = "via"

@@ -29,12 +29,11 @@ import numpy as np
 from stemma.core.samples import IGNORE, Classes, DataError, Sample
 from stemma.core.values import flag
 
-from ..files import class_file, class_list, class_path, given_folder, read_bytes
+from ..files import class_file, class_list, class_path, given_folder, read_bytes, split_name
 from ..finding import Pictures, plain_name
 from ..images import SUFFIXES, check_name, child, listing, read_map, shown, subfolders, walk
 from ..records import OUT, Draft, Fault, table, with_background
 from . import colours
-from .coco import split_name
 
 FORMAT = "voc"
 _PICTURES = ("JPEGImages", "images", "imgs", "img", "Data")  # ImageNet's are in Data

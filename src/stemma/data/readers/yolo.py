@@ -24,12 +24,12 @@ import yaml
 from stemma.core.samples import Classes, DataError, Points
 from stemma.core.values import ident
 
-from ..files import SPLIT_OF, class_file, class_list, class_path, given_folder, inside, read_bytes, text_of
+from ..files import SPLIT_OF, class_file, class_list, class_path, given_folder, inside, read_bytes, split_name, text_of
 from ..finding import Pictures, foreign, plain_name, same_letters
 from ..images import SUFFIXES, check_name, child, header, listing, packed_in, shown, subfolders, walk
 from ..options import spelled
 from ..records import OUT, Draft, Fault, table
-from .coco import points_named, split_name
+from .points import points_named
 
 FORMAT = "yolo"
 _YAMLS = ("data.yaml", "data.yml", "dataset.yaml", "dataset.yml")

@@ -6,7 +6,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from ..readers.amodal import coco_a
-from ..readers.coco import write_json
+from ..readers.documents import write_json
 from .coco import picture
 from .pages import AREAS, PARENTS, SEEN, Book, other_area, shares
 

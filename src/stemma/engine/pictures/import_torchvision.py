@@ -14,7 +14,7 @@ from torch import Tensor
 
 from ...core import paper as papers
 from ...core.types import Classes, Info, Points, StemmaError
-from ...data.readers.coco import points_of
+from ...data.readers.points import points_of
 from ..running.checkpoint import build
 from . import import_dense
 

@@ -1,0 +1,482 @@
+"""A draft becomes a data set: its pictures, boxes and masks are judged in whole columns, what is safe is mended and the
+rest refused. Axes: I pictures, O objects of all pictures, M boxes of a block. No object is dropped from a picture that
+stays: what is not known to be an object would be trained as background.
+"""
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from stemma.core.samples import IGNORE, Classes, DataError, Info
+from stemma.core.sentence import many
+
+from .images import ROOMS, Header, cut_to_8_bits, header, may_be_wide, packed_in, white_of
+from .misread import misread
+from .options import spelled
+from .readers import rle
+from .records import (
+    OUT,
+    SLACK,
+    Draft,
+    Fault,
+    Folder,
+    OnFault,
+    Records,
+    Table,
+    few,
+    say_once,
+    settle,
+    with_background,
+)
+
+_LOSES = ("path", "unreadable image")
+
+
+def vet(
+    t: Table, root: Path, follow_links: bool = False, out: Iterable[int] = ()
+) -> tuple[Table, list[Fault], list[int]]:
+    """Faults of a table's pictures and boxes, the table with the safe ones mended,
+    and the bytes of each picture left. `out`: pictures of which an object cannot be read.
+
+    No object is dropped from a picture that stays: what is not known to be an object would be trained as background.
+    """
+    faults: list[Fault] = []
+    folder = Folder(root, follow_links)
+    keep = np.ones(len(t.files), dtype=bool)
+    found = [-1] * len(t.files)
+    twice: dict[str, int] = {}
+    unreadable = set(out)
+    for i, name in enumerate(t.files):
+        found[i] = folder.known.get(name, -1)
+        if found[i] >= 0 and t.maps is None and name not in twice:
+            twice[name] = i
+            continue
+        record = f"image {t.ids[i]}"
+        try:
+            found[i] = folder.size(name, t.origin(i), record)
+            for m in t.maps[i] if t.maps is not None else ():
+                folder.size(m, t.origin(i), record, "map")
+        except DataError as e:
+            faults.append(Fault.of(e, "path"))
+            keep[i] = False
+            continue
+        if found[i] < 0:
+            faults.append(Fault(t.origin(i), record, "file_name", f"the image {name} is not there",
+                                "its record is left out", True, "missing image"))
+            keep[i] = False
+        elif name in twice:
+            first = twice[name]
+            same = not isinstance(t.source, str) and _alike(t, first, i) and (first in unreadable) >= (i in unreadable)
+            other = "" if same or isinstance(t.source, str) else f" by {t.origin(first)}, with other objects"
+            faults.append(Fault(t.origin(i), record, "file_name",
+                                f"the image {name} is listed before{other}, as image {t.ids[first]}",
+                                "the second record is left out" if same else "put all of its objects into one of the "
+                                "two records and remove the other" if other else "remove one of the two records", same,
+                                "image listed twice"))
+            keep[i] = False
+        else:
+            twice[name] = i
+    for i in np.flatnonzero(keep & (t.sizes <= 0).any(1)).tolist():
+        try:
+            drawn = [root / m for m in t.maps[i]] if t.maps is not None else []
+            t.sizes[i] = _drawn_on(header(root / t.files[i]), drawn)
+        except DataError as e:
+            faults.append(Fault(e.file, f"image {t.ids[i]}", "", e.problem, "its record is left out", True,
+                                "unreadable image"))
+            keep[i] = False
+    sizes = np.array(found, dtype=np.int64)
+    lost = np.zeros(len(t.files), dtype=bool)
+    lost[list(unreadable)] = True
+    if not keep.all():
+        at = np.flatnonzero(keep)
+        t, sizes, lost = t.images(at), sizes[at], lost[at]
+    t, more, left = vet_boxes(t, lost)
+    return t, faults + more, sizes[left].tolist()
+
+
+def _alike(t: Table, one: int, two: int) -> bool:
+    """Whether two records of one picture say the same of it: their objects, or their maps."""
+    if t.maps is not None and t.maps[one] != t.maps[two]:
+        return False
+    rows = []
+    for i in (one, two):
+        a, b = np.searchsorted(t.image, (i, i + 1))
+        found = np.concatenate([t.boxes[a:b], t.labels[a:b, None], t.crowd[a:b, None]], 1)
+        rows.append(found[np.lexsort(found.T)])
+    return np.array_equal(rows[0], rows[1], equal_nan=True)
+_BLOCK = 1 << 14  # boxes whose columns stay in a processor's cache
+
+
+def _blocks(judge: Callable[..., np.ndarray], *columns: np.ndarray) -> np.ndarray:
+    """What `judge` says of columns (M, ...), asked block by block: (..., M)."""
+    starts = range(0, max(len(columns[0]), 1), _BLOCK)
+    return np.concatenate([judge(*(c[k : k + _BLOCK] for c in columns)) for k in starts], -1)
+
+
+def _judged(b: np.ndarray, hw: np.ndarray) -> np.ndarray:
+    """bool (4, M): which boxes (M, 4) in pictures (M, 2) are not finite, have no extent, lie outside, reach outside."""
+    limit = hw[:, [1, 0, 1, 0]].astype(np.float64)
+    with np.errstate(invalid="ignore"):
+        broken = ~np.isfinite(b).all(1)
+        flat = ~broken & ((b[:, 2] <= b[:, 0]) | (b[:, 3] <= b[:, 1]))
+        cut = np.clip(b, 0.0, limit)
+        gone = ~broken & ~flat & ((cut[:, 2] <= cut[:, 0]) | (cut[:, 3] <= cut[:, 1]))
+        over = ~broken & ~flat & ~gone & ((b < -SLACK) | (b > limit + SLACK)).any(1)
+    return np.stack([broken, flat, gone, over])
+
+
+def vet_boxes(t: Table, out: np.ndarray) -> tuple[Table, list[Fault], np.ndarray]:
+    """Faults of the boxes and masks alone, the table without the pictures of which a box cannot be meant (NaN, without
+    extent, outside the picture) and those that are `out` (bool, I), and the ascending index of those that stay. Such a
+    box is taken from the object's mask where that is sound; broken masks fall back to the box. A crowd without extent
+    or outside its picture is left out alone: within the picture it hides nothing."""
+    faults: list[Fault] = []
+    b = t.boxes
+    hw = t.sizes[t.image]
+    broken, flat, gone, over = _blocks(_judged, b, hw)
+
+    def say(rows: np.ndarray, problem: str, mend: str, kind: str) -> None:
+        for k in np.flatnonzero(rows):
+            i = int(t.image[k])
+            x1, y1, x2, y2 = (f"{v:.6g}" for v in b[k])
+            faults.append(Fault(
+                t.origin(i), f"{t.word} {t.record[k]} of {t.files[i]}", "box",
+                problem.format(box=f"({x1}, {y1}, {x2}, {y2})", w=hw[k, 1], h=hw[k, 0]), mend, True, kind,
+                t.files[i], tuple(b[k].tolist()),
+            ))
+
+    around = _around_masks(t, broken | flat | gone)
+    drawn = np.isfinite(around[:, 0])
+    aside = (flat | gone) & t.crowd & ~drawn & ~_masked_inside(t, (flat | gone) & t.crowd)
+    for rows, problem, kind in (
+        (broken, "the box {box} is not made of finite numbers", "box not finite"),
+        (flat, "the box {box} has no extent", "degenerate box"),
+        (gone, "the box {box} lies outside the picture of {w} x {h}", "box outside"),
+    ):
+        say(rows & ~aside & ~drawn, problem, OUT, kind)
+        say(rows & drawn, problem, "it is taken from the mask", kind)
+        say(rows & aside, problem.replace("{box}", "{box} of what does not count"), "it is left out", kind)
+    say(over, "the box {box} reaches outside the picture of {w} x {h}", "it is clipped", "box partly outside")
+    wrong = (broken | flat | gone) & ~aside & ~drawn
+    boxes = b.copy()
+    boxes[over] = np.clip(b[over], 0.0, hw[over][:, [1, 0, 1, 0]])
+    boxes[drawn] = around[drawn]
+    boxes[wrong] = 0.0
+    t = replace(t, boxes=boxes)
+    stays = ~out
+    stays[t.image[wrong]] = False
+    if aside.any():
+        t = t.objects(~aside)
+    left = np.flatnonzero(stays)
+    if len(left) < len(t.files):
+        t = t.images(left)
+    if t.segments is not None:
+        t, more = _vet_masks(t)
+        faults += more
+    unknown = ~(t.area > 0)
+    if unknown.any():
+        area = t.area.copy()
+        area[unknown] = (t.boxes[unknown, 2] - t.boxes[unknown, 0]) * (t.boxes[unknown, 3] - t.boxes[unknown, 1])
+        for k in np.flatnonzero(unknown).tolist():
+            if t.segments is not None and t.segments[k] is not None:
+                h, w = t.sizes[t.image[k]]
+                area[k] = rle.area(t.segments[k], int(h), int(w))
+        t = replace(t, area=area)
+    return t, faults, left
+
+
+def _around_masks(t: Table, of: np.ndarray) -> np.ndarray:
+    """float64 (O, 4): of the objects `of` (bool, O) the boxes around their masks, within their pictures; NaN of the
+    others, and where there is no sound mask."""
+    out = np.full((len(t.image), 4), np.nan)
+    for k in np.flatnonzero(of).tolist():
+        h, w = t.sizes[t.image[k]].tolist()
+        segment = None if t.segments is None else t.segments[k]
+        found, _ = (None, "") if segment is None else rle.around(segment, h, w)
+        box = np.clip(found if found is not None else np.zeros(4), 0.0, [w, h, w, h])
+        if box[2] > box[0] and box[3] > box[1]:
+            out[k] = box
+    return out
+
+
+def _masked_inside(t: Table, of: np.ndarray) -> np.ndarray:
+    """bool (O,): which of the objects `of` (bool, O) have a mask that reaches into their picture, or may: one that is
+    not known to be sound polygons."""
+    found = np.zeros(len(t.image), dtype=bool)
+    at = np.flatnonzero(of)
+    if t.segments is not None and len(at):
+        odd = t.segments.take(at).odd()
+        found[at[odd]] = True
+        at = np.delete(at, odd)
+        around, (h, w) = t.segments.take(at).bounds(), t.sizes[t.image[at]].T
+        with np.errstate(invalid="ignore"):
+            found[at] = ((around[:, :2] < np.stack([w, h], 1)) & (around[:, 2:] > 0)).all(1)
+    return found
+
+
+def _vet_masks(t: Table) -> tuple[Table, list[Fault]]:
+    faults: list[Fault] = []
+    assert t.segments is not None
+    sizes = t.sizes[t.image]
+    wrong: dict[int, str] = {}
+    new: dict[int, Any] = {}
+    odd = {k: t.segments[k] for k in t.segments.odd()}
+    strings: list[int] = []
+
+    def fault(k: int, problem: str, mend: str, kind: str) -> None:
+        i = int(t.image[k])
+        faults.append(Fault(t.origin(i), f"{t.word} {t.record[k]} of {t.files[i]}", "segmentation", problem, mend, True,
+                            kind, t.files[i], tuple(t.boxes[k].tolist())))
+
+    for k, seg in odd.items():
+        said = rle.problem(seg, *sizes[k].tolist())
+        if said and (other := rle.respelled(seg)) is not None and not rle.problem(other, *sizes[k].tolist()):
+            new[k] = rle.compact(other)
+            fault(k, "the polygon is not written as a list of flat lists [[x, y, x, y, ...]]", "it is read as one",
+                  "polygon in other brackets")
+        elif said:
+            wrong[k] = said
+        elif isinstance(seg, list):
+            new[k] = rle.compact(seg)
+        elif isinstance(seg["counts"], str | bytes):
+            strings.append(k)
+    for lo in range(0, len(strings), 4096):
+        part = strings[lo : lo + 4096]
+        bad = rle.string_faults([odd[k]["counts"] for k in part], sizes[part].prod(1))
+        wrong.update({part[j]: "has run lengths that do not fill the picture" for j in np.flatnonzero(bad)})
+    runs = [k for k, seg in odd.items() if k not in wrong and isinstance(seg, dict)]
+    wrong.update({k: "has no pixel" for k, n in zip(runs, rle.areas([odd[k] for k in runs])) if not n})
+    for k in sorted(wrong):
+        seg = odd[k]
+        whole = ([ring for ring in seg if not rle.problem([ring], *sizes[k].tolist())] if isinstance(seg, list)
+                 else [])
+        new[k] = rle.compact(whole) or None
+        fault(k, f"the mask {wrong[k]}", "its sound polygons are kept" if whole else "its box is taken as the mask",
+              "broken mask")
+    t, more = _boxes_beside(replace(t, segments=t.segments.mended(new)) if new else t)
+    return t, faults + more
+
+
+def _lie_apart(boxes: np.ndarray, around: np.ndarray) -> np.ndarray:
+    """Which boxes are not those around their masks (M, 4); NaN where a mask has none."""
+    with np.errstate(invalid="ignore", divide="ignore"):
+        side = np.clip(np.minimum(boxes[:, 2:], around[:, 2:]) - np.maximum(boxes[:, :2], around[:, :2]), 0, None)
+        one, two = ((b[:, 2] - b[:, 0]) * (b[:, 3] - b[:, 1]) for b in (boxes, around))
+        common = side.prod(1)
+        found: np.ndarray = (common / (one + two - common) < 0.5) & (np.abs(boxes - around).max(1) > 2.0)
+    return found
+
+
+def _boxes_beside(t: Table) -> tuple[Table, list[Fault]]:
+    """Boxes that overlap the bounds of their own masks by an IoU below one half, and not for a pixel or two: y counted
+    from below, corners in the place of width and height. The mask is drawn point by point,
+    and the box follows from it."""
+    assert t.segments is not None
+    around = t.segments.bounds()
+    apart = _blocks(_lie_apart, t.boxes, around)
+    if not apart.any():
+        return t, []
+    if 2 * apart.sum() > np.isfinite(around).all(1).sum():  # of the whole set, not of single records
+        apart = np.abs(t.boxes - around).max(1) > 2.0
+    faults = []
+    for k in np.flatnonzero(apart):
+        i = int(t.image[k])
+        box, own = (", ".join(f"{v:.6g}" for v in b[k]) for b in (t.boxes, around))
+        faults.append(Fault(
+            t.origin(i), f"{t.word} {t.record[k]} of {t.files[i]}", "box",
+            f"the box ({box}) lies beside its own mask, which fills ({own})", "its box is taken from the mask", True,
+            "box beside mask", t.files[i], tuple(t.boxes[k].tolist()),
+        ))
+    h, w = t.sizes[t.image].T
+    limit = np.stack([w, h, w, h], 1).astype(np.float64)
+    cut = np.clip(around, 0.0, limit)
+    apart &= ((cut[:, 2:] > cut[:, :2]).all(1))
+    return replace(t, boxes=np.where(apart[:, None], cut, t.boxes)), faults
+
+
+# ---------------------------------------------------------------- finishing
+
+
+def finish(
+    draft: Draft, *, name: str, split: str, on_fault: OnFault = "mend", classes: Classes | None = None,
+    select: Any = None, scale: Callable[[], Sequence[Path]] | None = None
+) -> Records:
+    """A vetted data set from a draft. `select(files) -> ascending index` takes a part of it;
+    `classes` is the list its labels must fit; `scale` names the pictures that say what is white in wide ones, where
+    these are not its own.
+
+    Raises DataError for what is not safe to mend, and with `on_fault="refuse"` for any fault; "report" never raises for
+    faults of records.
+    """
+    t, faults, sizes = vet(draft.table, draft.root, draft.follow_links, draft.out)
+    faults = draft.faults + faults
+    if (other := _misread(draft)) is not None:
+        faults.append(other)
+    wrong = _nothing(draft, t, faults, split)
+    white = _white(t.files, draft, scale)
+    draft.notes += _about_points(draft, t, split)
+    if on_fault != "report":
+        if draft.table.files:
+            settle(faults, on_fault, f"{name}, split '{split}'", len(set(draft.table.files)) - len(t.files))
+        for note in draft.notes:
+            say_once(f"{draft.root}: {note}")
+        if wrong is not None:
+            raise wrong.error()
+    elif wrong is not None:
+        faults.append(wrong)
+    if select is not None:
+        at = np.asarray(select(t.files), dtype=np.int64)
+        t, sizes = t.images(at), [sizes[k] for k in at]
+    have, semantic, frequency = draft.classes, draft.semantic, draft.frequency
+    if classes is not None and classes.names != have.names:
+        t, have, semantic = _relabel(t, draft, classes)
+        known = dict(zip(draft.classes.names, draft.frequency))
+        frequency = tuple(known.get(n, "") for n in have.names) if known else ()
+    kinds = draft.kinds
+    if "masks" in kinds and semantic is None and draft.layers is None and len(have) < IGNORE - 1:
+        semantic, kinds = with_background(have), (*kinds, "semantic")
+    info = Info(name, draft.format, have, kinds, semantic, draft.panoptic, draft.points, white, frequency=frequency,
+                difficult=draft.crowds == "difficult")
+    return Records(t, info, draft, faults, split, sizes)
+
+
+def _misread(draft: Draft) -> Fault | None:
+    """The fault of boxes that were written by another rule than they are read by."""
+    t = draft.table
+    bare = np.ones(len(t.boxes), dtype=bool) if t.segments is None else t.segments.absent()
+    found = misread(t.boxes, t.sizes[t.image], bare, draft.spelt) if len(t.boxes) else None
+    return None if found is None else Fault(draft.source, "", "box", *found, False, "boxes in other numbers")
+
+
+def _about_points(draft: Draft, t: Table, split: str) -> list[str]:
+    """What is to be said of keypoints: those that nobody labelled, that none has sides, and those that lie beside
+    their objects."""
+    if t.keypoints is None or draft.points is None or not len(t.boxes):
+        return []
+    seen = t.keypoints[..., 2] > 0
+    never = [n for n, k in zip(draft.points.names, seen.sum(0).tolist()) if not k]
+    if len(never) == len(draft.points.names):
+        return [f"split '{split}' has no labelled keypoint in any of its {len(t.boxes)} objects: there are boxes to "
+                "learn, and no points"]
+    notes = [f"split '{split}' has keypoints that are labelled in no object: {few(never)}"] if never else []
+    if 1 < len(draft.points.names) and draft.points.flip == tuple(range(len(draft.points.names))):
+        notes.append(f"none of the {len(draft.points.names)} keypoints is the mirror image of another, so that each "
+                     "keeps its place where pictures are mirrored: if some have sides, say left and right in their "
+                     "names (YOLO: flip_idx), or train with --set recipe.augment.flip=0")
+    low, high = t.boxes[:, None, :2], t.boxes[:, None, 2:]
+    half = (high - low) / 2  # a hand may leave the box of what is seen
+    beside = seen & ((t.keypoints[..., :2] < low - half) | (t.keypoints[..., :2] > high + half)).any(-1)
+    if 10 * beside.sum() > seen.sum():
+        k = int(np.flatnonzero(beside.any(1))[0])
+        notes.append(f"split '{split}': {int(beside.sum())} of {int(seen.sum())} labelled keypoints lie beside their "
+                     f"objects, by more than half of the box, the first of {t.word} {t.record[k]} of "
+                     f"{t.files[int(t.image[k])]}: are they fractions, or of a picture of another size?")
+    return notes
+
+
+def _white(files: Sequence[str], draft: Draft, scale: Callable[[], Sequence[Path]] | None) -> float | None:
+    """One scale for the pictures of a split that have more than 8 bits, and a note of it."""
+    paths = [draft.root / f for f in files if may_be_wide(f)]
+    if cut := cut_to_8_bits(paths):
+        draft.notes.append(cut)
+    found = white_of(paths)
+    if found is None:
+        return None
+    found = (white_of(scale()) if scale is not None else None) or found
+    draft.notes.append(f"pictures of more than 8 bits: {found.value:.6g} is white in all of them ({found.top:.6g} is "
+                       f"the brightest pixel of {found.looked})" + (
+                           f"; {found.black} of these are all black then: are their numbers fractions of white, or of "
+                           "fewer bits? Write all in one range" if found.black else ""))
+    return found.value
+
+
+def _nothing(draft: Draft, t: Table, faults: list[Fault], split: str) -> Fault | None:
+    """The fault of a split of which nothing can be learned or measured."""
+    def fault(kind: str, problem: str, mend: str) -> Fault:
+        return Fault(draft.source, "", "", problem, mend, False, kind)
+
+    n = len(draft.table.files)
+    if not n:
+        why = (f"; of its records, {len(draft.faults)} cannot be used, the first because: {draft.faults[0]}"
+               if draft.faults else "")
+        return fault("unusable split", f"has no images in split '{split}'{why}",
+                     "add images, or name another split or format")
+    if not t.files:
+        lost = next((f for f in faults if f.kind != "missing image" and (OUT in f.mend or f.kind in _LOSES)), None)
+        if lost is not None:
+            return fault("unusable split", f"none of the {n} images of split '{split}' can be used",
+                         f"the first fault: {lost}")
+        first = draft.table.files[0]
+        there = _beside(draft.root, first)
+        packed = f"{found}; or " if (found := packed_in(draft.root)) else ""
+        mend = (f"{packed}put the images there or say {spelled('images')}" if there is None else
+                f"{there} is: name {draft.root.resolve().parent}, which holds the annotations too")
+        return fault("unusable split", f"none of the {n} images of split '{split}' is there",
+                     f"the first one looked for is {draft.root / first}; {mend}")
+    if not draft.counted or draft.table.maps is not None:
+        return None
+    if not len(t.boxes):
+        return fault("no objects", f"has no objects in any of the {many(len(t.files), 'image')} of split '{split}'",
+                     draft.hint or "add annotations, or name another split; there is nothing to learn or to measure")
+    if t.crowd.all():
+        return fault("all crowd", f"all {len(t.boxes)} objects of split '{split}' are {draft.crowds}: they pay no loss "
+                     "and cost no precision, so nothing is left to learn or to measure", f"{draft.unmark} for every "
+                     "object that is outlined alone; some labelling tools write 1 for all that is drawn by a brush")
+    return None
+
+
+def _drawn_on(picture: Header, maps: Sequence[Path]) -> tuple[int, int]:
+    """(height, width) of a picture as its maps have it: of the stored raster where they were drawn on that, and EXIF
+    would turn the picture alone."""
+    stored = (picture.height, picture.width)
+    if picture.size != stored and maps:
+        try:
+            drawn = header(maps[0])  # as it is stored: a map is read so, whatever EXIF was copied into it
+            return stored if (drawn.height, drawn.width) == stored else picture.size
+        except DataError:
+            return picture.size  # the map is told where it is read
+    return picture.size
+
+
+def _beside(root: Path, name: str) -> Path | None:
+    """Where a picture that is not in `root` lies in a folder beside it: the annotations alone were named. None where
+    `root` is not called so: a picture of that name beside it is another set's."""
+    if root.resolve().name.lower() not in ROOMS:
+        return None
+    around = root.resolve().parent
+    try:
+        rooms = [r for r in sorted(around.iterdir()) if r.is_dir() and r.name != root.resolve().name][:50]
+        rooms += [s for r in rooms for s in sorted(r.iterdir())[:50] if s.is_dir()]
+        return next((r / name for r in rooms if (r / name).is_file()), None)
+    except (OSError, ValueError):
+        return None
+
+
+def _relabel(t: Table, draft: Draft, want: Classes) -> tuple[Table, Classes, Classes | None]:
+    """Labels by name into another class list, such as a checkpoint's."""
+    if draft.layers is not None:
+        target = draft.semantic or draft.classes
+        if target.names == want.names or draft.classes.names == want.names or (draft.panoptic
+                                                                               and draft.panoptic.names == want.names):
+            return t, draft.classes, draft.semantic
+        raise _disagree(draft, target, want)
+    index = {n: k for k, n in enumerate(want.names)}
+    to = np.array([index.get(n, -1) for n in draft.classes.names], dtype=np.int64)
+    used = np.unique(t.labels)
+    if (to[used] < 0).any():
+        raise _disagree(draft, draft.classes, want)
+    searched = None if t.searched is None else [(to[a][to[a] >= 0], to[b][to[b] >= 0]) for a, b in t.searched]
+    return replace(t, labels=to[t.labels], searched=searched), want, None
+
+
+def _disagree(draft: Draft, have: Classes, want: Classes) -> DataError:
+    extra = [n for n in have.names if n not in want.names]
+    lack = [n for n in want.names if n not in have.names]
+    said = "; ".join(x for x in (extra and f"only the data has {few(extra)}",
+                                 lack and f"only the wanted list has {few(lack)}") if x)
+    problem = f"the class list disagrees with the one wanted ({said or 'another order'})"
+    return DataError(draft.source, problem, "rename the classes, or train on this data", field="classes")
