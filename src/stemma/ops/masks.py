@@ -53,18 +53,19 @@ def patches(masks: Float[Tensor, "D M M"], boxes: Float[Tensor, "D 4"], size: tu
 
 
 def crop(masks: Bool[Tensor, "B N H W"], boxes: Float[Tensor, "B R 4"], owner: Int[Tensor, "B R"], size: int,
-         at: Int[Tensor, " K"]) -> Float[Tensor, "K {size} {size}"]:
+         at: Int[Tensor, " K"] | None = None) -> Float[Tensor, "*R {size} {size}"]:
     """What the mask of each region should have been: the covered share of each cell of its own object's mask inside the
-    box, in 0..1; of the regions at the places `at` among all B R.
+    box, in 0..1; of all regions "B R", or of the K at the places `at` among them.
 
     RoIAlign on the mask's pixels with as many samples as a cell has pixels, half-pixel shift kept, as torchvision's
     `project_masks_on_boxes`.
     """
     b, n, h, w = masks.shape
     index = torch.arange(b, device=boxes.device)[:, None] * n + owner
-    rois = torch.cat([index[..., None].to(boxes.dtype), boxes], -1).flatten(0, 1)[at]
+    rois = torch.cat([index[..., None].to(boxes.dtype), boxes], -1).flatten(0, 1)
+    rois = rois if at is None else rois[at]
     share: Tensor = compiled().roi_align(masks.to(boxes.dtype).view(b * n, 1, h, w), rois, size, 1.0, -1, False)
-    return share[:, 0]
+    return share.view(*(owner.shape if at is None else at.shape), size, size)
 
 
 def bounds(masks: Bool[Tensor, "*A H W"]) -> Float[Tensor, "*A 4"]:
