@@ -123,6 +123,16 @@ def far_from_harm(env: Any, side: float, steps: int = 16) -> float:
     return min(nearest, 0.2) - 0.1 * abs(x - 0.5)
 
 
+@pytest.mark.parametrize("package,extra", [("vizdoom", "worlds"), ("homegrid", "homegrid"), ("langroom", "langroom")])
+def test_an_absent_package_names_the_extra_that_brings_all_of_a_world(
+    package: str, extra: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also where gymnasium is the first that is missed: one installation is enough."""
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    with pytest.raises(StemmaError, match=rf"^the environment 'a' needs the package gymnasium, .*\[{extra}\]'$"):
+        envs.need(package, "a")
+
+
 def test_engines_of_vizdoom_find_their_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Two that begin together would both make it, and one would end. No file of theirs is left there."""
     vizdoom = pytest.importorskip("vizdoom", reason="takecover: pip install 'stemma-vision[worlds]'")

@@ -174,6 +174,14 @@ def test_every_study_says_what_it_is_asked_and_takes_a_mistake_with_a_line(
         module.main(["--nonsense"])
 
 
+def test_what_a_study_keeps_is_json_that_any_program_reads(tmp_path: Path) -> None:
+    studies.keep(tmp_path / "a.json", {"x": [float("nan"), float("inf"), np.float32(0.5)], "y": (1, np.arange(2))})
+    assert json.loads((tmp_path / "a.json").read_text(), parse_constant=pytest.fail) == {
+        "x": [None, None, 0.5], "y": [1, [0, 1]]}
+    for name in STUDIES:
+        assert "put_text(file, json" not in Path(str(import_module(f"stemma.studies.{name}").__file__)).read_text(), name
+
+
 def test_a_warning_of_a_study_is_told_once_as_a_note(capsys: pytest.CaptureFixture[str]) -> None:
     from stemma.core import interrupts
 

@@ -455,3 +455,11 @@ def test_a_curve_of_any_height_is_drawn(highest: float) -> None:
     """Rewards that never come are foreseen without an error, or with one that rounds to nothing."""
     drawn = charts.line_chart([charts.Line(0, "a", ((0, 0.0), (1, highest)))], "x", "y", "t", markers=False)
     assert drawn.startswith("<svg") and "nan" not in drawn and "inf" not in drawn
+
+
+def test_words_of_a_plain_table_stand_left_and_numbers_right() -> None:
+    from stemma.report.sheet import grid
+
+    found = grid(("run", "asked for", "made", "AP"), [("a", "<b> move it", "4 of 12", "0.5"), ("b", "–", "–", "-0.25")])
+    assert found.count('class="left"') == 4 and found.count('class="plain left"') == 2
+    assert '<td class="left">&lt;b&gt; move it</td><td>4 of 12</td><td>0.5</td>' in found

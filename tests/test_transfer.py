@@ -25,6 +25,7 @@ from stemma.core import paper as cards
 from stemma.core.types import DataError, StemmaError
 from stemma.data import drawn_classes
 from stemma.data.labelled import few, open_set, open_sets
+from stemma.engine.running import devices
 from stemma.engine.running.budget import Budget
 from stemma.engine.transfer import course, features, results, training
 from stemma.engine.transfer.named import named
@@ -417,6 +418,17 @@ def test_drawn_pictures_are_the_same_each_time_and_their_classes_even() -> None:
 
 
 # ---------------------------------------------------------------- networks
+
+
+def test_pictures_lie_as_the_gradient_of_few_strided_channels_can_be_taken() -> None:
+    shown = Look(8)(torch.zeros(2, 8, 8, 3, dtype=torch.uint8))
+    assert shown.is_contiguous() and shown.shape == (2, 3, 8, 8)
+    strided = {n: torch.nn.Sequential(torch.nn.Conv2d(n, 16, 1, 2)) for n in (8, 9)}
+    cpu, last, first = torch.device("cpu"), torch.channels_last, torch.contiguous_format
+    assert devices.layout(strided[8], True, cpu) is first and devices.layout(strided[9], True, cpu) is last
+    assert devices.layout(strided[8], True, torch.device("cuda")) is last
+    assert devices.layout(strided[9], False, cpu) is first
+    assert devices.layout(torch.nn.Conv2d(3, 16, 7, 2), True, cpu) is last
 
 
 def test_a_file_says_its_network_and_how_it_looks(tmp_path: Path) -> None:

@@ -79,9 +79,12 @@ def leaf(title: str, *inside: str, heading: str = "") -> str:
 
 
 def grid(heads: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
-    """A table of plain cells, which it makes safe."""
-    return table("".join(tag("th", text(h), cls="plain") for h in heads),
-                 [tag("tr", *(tag("td", text(c)) for c in row)) for row in rows])
+    """A table of plain cells, which it makes safe: columns of numbers to the right, of words to the left."""
+    lines = [[str(c) for c in row] for row in rows]
+    number = re.compile("[-+±]?[0-9.]|[-–]?$")  # or nothing
+    words = ["left" * any(not number.match(row[k]) for row in lines) for k in range(len(heads))]
+    return table("".join(tag("th", text(h), cls=f"plain {w}".strip()) for h, w in zip(heads, words)),
+                 [tag("tr", *(tag("td", text(c), cls=w) for c, w in zip(row, words))) for row in lines])
 
 
 def made_on(results: dict[str, Any]) -> dict[str, str]:

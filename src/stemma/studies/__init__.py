@@ -2,11 +2,15 @@
 from __future__ import annotations
 
 import argparse
+import json
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any, NoReturn
 
+from ..core import outputs
 from ..core.samples import StemmaError
 from ..core.sentence import first_sentence
+from ..metrics import plain
 
 SAID = {
     "run": "a run's folder or a weights file",
@@ -58,6 +62,11 @@ def number(kind: type[Any], least: float, most: float = float("inf"), above: boo
     return read
 
 
+def keep(file: Path, record: Any) -> None:
+    """Write what was found as JSON, in which NaN and infinities are null."""
+    outputs.put_text(file, json.dumps(plain(record), indent=1, allow_nan=False, default=str))
+
+
 natural, seed, positive = number(int, 1), number(int, 0, 2**32 - 1), number(float, 0.0, above=True)
 
-__all__ = ["SAID", "Asked", "natural", "number", "positive", "seed"]
+__all__ = ["SAID", "Asked", "keep", "natural", "number", "positive", "seed"]

@@ -13,7 +13,6 @@ annotators outline, whose hand is the less steady the more of an object is hidde
 """
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Sequence
 from itertools import combinations
 from pathlib import Path
@@ -30,7 +29,7 @@ from ..engine.running.progress import going
 from ..metrics import plain
 from ..metrics.amodal import HEAVY, OCCLUSION, Agreement, agreement
 from ..ops.depth import depth_pairs
-from . import Asked, natural, number, seed
+from . import Asked, keep, natural, number, seed
 
 
 def unsteady(s: Sample, noise: float, rng: np.random.Generator) -> Sample:
@@ -108,7 +107,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     place = Path(a.out) / "annotators.json"
     outputs.claim([place])
     record = numbers(told(a.file) if a.file else drawn(a.scenes, a.noise, a.seed))
-    outputs.put_text(place, json.dumps(record, indent=1))
+    keep(place, record)
     score = lambda v: "-" if v is None else f"{v:.3f}"  # noqa: E731
     print(f"{record['pairs']} pairs of annotations: F {score(record['F'])}, order {score(record['order'])} of "
           f"{record['ordered']}")

@@ -19,7 +19,6 @@ told beside how often what is said next is false.
 from __future__ import annotations
 
 import itertools
-import json
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
@@ -32,7 +31,7 @@ from ..data.language.facts import Facts, open_facts
 from ..engine.language import facts, learning
 from ..engine.running.progress import going
 from ..metrics import hallucination as rates
-from . import Asked, natural
+from . import Asked, keep, natural
 
 PROMPTS = 100
 SYSTEMS: dict[str, tuple[str, dict[str, Any]]] = {
@@ -133,7 +132,7 @@ def study(out: str | Path, seeds: int = 3, alphas: tuple[float, ...] = (0.5, 1.0
         who: {key: mean(who, key) for key in ("token_error", "miscalibration", "hallucination")}
         for who in ("words", "facts", "truth")} | {"prompts": {k: mean("prompts", k) for k in (
             "r", "slope", "monofacts", "hallucination")}}}
-    outputs.put_text(file, json.dumps(record, indent=1))
+    keep(file, record)
     return record
 
 

@@ -16,7 +16,6 @@ from __future__ import annotations
 import base64
 import io
 import itertools
-import json
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -39,7 +38,7 @@ from ..engine.running.progress import going
 from ..report import charts
 from ..report.sheet import grid, leaf, remark
 from ..report.tags import tag, text
-from . import Asked, natural
+from . import Asked, keep, natural
 
 JUDGED = ("clip_picture", "clip_direction")
 STEPS = (1, 2, 3, 5, 20, 100)
@@ -157,7 +156,7 @@ def _grid(m: Any, pairs: Any, texts: Sequence[float], images: Sequence[float]) -
 
 
 def _written(record: dict[str, Any], out: Path, name: str, page: str) -> dict[str, Any]:
-    outputs.put_text(out / f"{name}.json", json.dumps({k: v for k, v in record.items() if k != "picture"}, indent=1))
+    keep(out / f"{name}.json", {k: v for k, v in record.items() if k != "picture"})
     outputs.put_text(out / f"{name}.html", page)
     return record
 
@@ -190,21 +189,20 @@ def scales_page(r: dict[str, Any]) -> str:
         lines = [charts.Line(k, f"sentence {t}", tuple((x["image"], float(x[key])) for x in r["rows"]
                                                        if str(x["text"]) == t and x[key] is not None))
                  for k, t in enumerate(r["falls"])]
-        parts.append(charts.legend(lines)
-                     + charts.line_chart(lines, "scale of the picture", name, f"{name} by both scales"))
+        parts.append(tag("div", charts.line_chart(lines, "scale of the picture", name, f"{name} by both scales")))
     if all(k in x for x in r["rows"] for k in JUDGED):
         lines = [charts.Line(k, f"sentence {t}", tuple(sorted((float(x["clip_picture"]), float(x["clip_direction"]))
                                                               for x in r["rows"] if str(x["text"]) == t)))
                  for k, t in enumerate(r["falls"])]
-        parts.append(charts.legend(lines) + charts.line_chart(
-            lines, "how alike to CLIP before and after", "change along the captions", "What CLIP says by both scales"))
+        parts.append(tag("div", charts.line_chart(lines, "how alike to CLIP before and after",
+                                                  "change along the captions", "What CLIP says by both scales")))
     image = (f'<img src="data:image/png;base64,{r["picture"]}" alt="one edit under all scales" '
              'style="max-width:100%;image-rendering:pixelated">')
     figure = tag("figure", image, tag("figcaption", "One edit: the picture as it was, then the picture's scale rising "
                                       "to the right and the sentence's downwards."))
     heads = ("sentence", "picture", "edits made", "change beside them")
     return _page("What two scales trade", scales_answer(r), f"{r['paper']}, {r['edits']} edits of {r['data']} "
-                 f"({r['split']}).", tag("div", *parts, cls="two"), figure,
+                 f"({r['split']}).", charts.legend(lines), tag("div", *parts, cls="two"), figure,
                  _rows(heads, [(x["text"], x["image"], x["right"], x["background"]) for x in r["rows"]]))
 
 

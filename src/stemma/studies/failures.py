@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import base64
 import io
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -33,7 +32,7 @@ from ..engine.running import checkpoint
 from ..engine.running.progress import going
 from ..report.sheet import grid, leaf, remark
 from ..report.tags import tag, text
-from . import Asked
+from . import Asked, keep
 
 CLASSES = ("count", "move", "swap", "spatial", "viewpoint")
 EACH, SIDE = 12, 64  # prompts of a class, and the pixels that they are drawn at
@@ -65,7 +64,7 @@ def study(runs: Sequence[str | Path], out: str | Path, **options: Any) -> dict[s
                         "rate": {c: rate(right, pairs, c) for c in CLASSES}, "made": made})
     record = {"prompts": [{"says": p.instruction, "class": p.kind} for p in pairs], "options": options,
               "systems": [{k: v for k, v in s.items() if k != "made"} for s in systems]}
-    outputs.put_text(out / "failures.json", json.dumps(record, indent=1))
+    keep(out / "failures.json", record)
     outputs.put_text(out / "failures.html", page(record, picture(edits, [s["made"] for s in systems])))
     return record
 

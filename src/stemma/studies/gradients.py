@@ -9,7 +9,6 @@ detector most lie at 0, and a hump of outliers at 1.
 """
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -28,7 +27,7 @@ from ..engine.running.devices import pick_device
 from ..engine.running.progress import going
 from ..report import charts
 from ..skeletons.dense import DenseRule
-from . import Asked, natural
+from . import Asked, keep, natural
 
 
 @torch.no_grad()
@@ -64,7 +63,7 @@ def study(
         count = norms(model, (b.to(where) for b in loader.epoch(0)), bins)
         rows.append({"run": str(run), "name": f"{model.paper.label} ({Path(run).name})", "counts": count.tolist()})
     record = {"data": pictures.info.name, "split": split, "pictures": len(pictures), "bins": bins, "rows": rows}
-    outputs.put_text(Path(out) / "gradients.json", json.dumps(record, indent=1))
+    keep(Path(out) / "gradients.json", record)
     outputs.put_text(Path(out) / "gradients.html", page(record))
     return record
 

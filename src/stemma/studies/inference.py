@@ -12,7 +12,6 @@ samples a second of processor time: of rejection those that it accepts, of a cha
 """
 from __future__ import annotations
 
-import json
 import math
 from pathlib import Path
 from time import process_time
@@ -22,7 +21,7 @@ from ..core import interrupts, outputs
 from ..data.language.meanings import DOMAINS
 from ..parts.language.church.infer import Method, infer
 from ..parts.language.church.reader import ChurchError, read
-from . import Asked, natural, seed
+from . import Asked, keep, natural, seed
 
 FINITE = """
 (define strength (mem (lambda (who) (uniform-draw '(30 50 70)))))
@@ -63,7 +62,7 @@ def study(out: str | Path, matches: int = 10, seed: int = 0) -> dict[str, Any]:
     outputs.claim([file])
     found = [once(model, way, k, seed) for model, ways in WAYS.items() for way in ways for k in range(1, matches + 1)]
     record = {"matches": matches, "seed": seed, "samples": SAMPLES, "tries": TRIES, "found": found}
-    outputs.put_text(file, json.dumps(record, indent=1))
+    keep(file, record)
     return record
 
 

@@ -18,14 +18,13 @@ import torch
 
 from ..core import interrupts, outputs
 from ..core.types import StemmaError
-from ..engine.running import checkpoint
 from ..engine.running.clock import Stopwatch
 from ..engine.running.progress import going
 from ..engine.worlds import agents, lives
 from ..parts.worlds.plan import Lookahead
 from ..report import charts
 from ..report.tags import tag, text
-from . import Asked, natural, seed
+from . import Asked, keep, natural, seed
 
 WAYS = ("actor", "search", "search and critic", "search, critic and actor")
 
@@ -69,7 +68,7 @@ def study(run: str | Path, out: str | Path, horizons: tuple[int, ...] = (5, 15, 
         record["rows"].append({"way": way, "ahead": ahead, "return": spread["mean"], "interval": spread["interval"],
                                "milliseconds": 1000 * watch.work / max(float(lengths.sum()), 1.0)})
         record["rows"].sort(key=lambda r: (WAYS.index(r["way"]), r["ahead"]))
-        outputs.put_text(file, json.dumps(checkpoint.jsonable(record), indent=1))
+        keep(file, record)
     model.spec = own
     outputs.put_text(out / "lookahead.html", page(record))
     return record

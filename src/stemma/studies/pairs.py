@@ -15,7 +15,6 @@ from __future__ import annotations
 import base64
 import hashlib
 import io
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -42,7 +41,7 @@ from ..ops.edits import patches
 from ..parts.editing.nets import Words
 from ..report.sheet import grid, leaf, remark
 from ..report.tags import tag, text
-from . import Asked, natural, seed
+from . import Asked, keep, natural, seed
 
 ARMS = {"rendered": "drawn exactly", "made": "made by a model", "filtered": "made, and kept by the filter"}
 KIND = "recolour"
@@ -221,7 +220,7 @@ def study(out: str | Path, budget: str = "90s", count: int = 250, seed: int = 0,
                      **{k: found[k] for k in ("right", "background")}, "learned_direction": found["direction"]})
     record = {"budget": budget, "size": size, "seed": seed, "prompts": len(asked), "samples": SAMPLES,
               "edits": len(held), "rows": rows}
-    outputs.put_text(out / "pairs.json", json.dumps(record, indent=1))
+    keep(out / "pairs.json", record)
     outputs.put_text(out / "pairs.html", page(record, picture(kept)))
     return record
 

@@ -16,7 +16,6 @@ A run is left out of a part that says nothing of it.
 """
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import replace
@@ -47,7 +46,7 @@ from ..report import charts
 from ..report.tags import tag
 from ..skeletons.refined import RefinedModel
 from ..skeletons.two_stage import TwoStageModel
-from . import Asked, natural, number
+from . import Asked, keep, natural, number
 
 OVERLAPS = tuple(round(0.5 + 0.05 * i, 2) for i in range(10))
 ALLOWED = (0.3, 0.4, 0.5, 0.6, 0.7, 0.8)  # overlaps that boxes of a class may have
@@ -266,12 +265,16 @@ def study(runs: Sequence[str | Path], data: Any, out: str | Path, split: str = "
             row[part] = measured(model, pictures, where) if part in wanted else None
         rows.append(row)
     record_ = {"data": pictures.info.name, "split": split, "pictures": len(pictures), "score": score, "rows": rows}
-    outputs.put_text(Path(out) / "regions.json", json.dumps(record_, indent=1))
+    keep(Path(out) / "regions.json", record_)
     outputs.put_text(Path(out) / "regions.html", page(record_))
     return record_
 
 
 PARTS = ("overlap", "suppression", "mistakes", "proposals", "levels", "heights")
+
+
+def _range(low: float, high: float) -> str:
+    return f"{low:.0f} to {high:.0f}" if high < np.inf else f"{low:.0f} and more"
 
 
 def tables(record: dict[str, Any]) -> list[tuple[str, list[str], list[list[str]]]]:
@@ -298,8 +301,8 @@ def tables(record: dict[str, Any]) -> list[tuple[str, list[str], list[list[str]]
             for r in have["levels"] for x in r["levels"]]
     out.append(("Levels of the fused features, 0 the finest", ["run", "own level", "objects", "side", "share of each",
                                                                "of others"], said))
-    said = [[r["name"], f"{x['from']:.0f} to {x['to']:.0f}", str(x["objects"]), f"{x['miss']:.3f}", str(x["regions"]),
-             "" if x["collapsed"] != x["collapsed"] else f"{x['collapsed']:.3f}"]
+    said = [[r["name"], _range(x["from"], x["to"]), str(x["objects"]), f"{x['miss']:.3f}", str(x["regions"]),
+             "–" if x["collapsed"] != x["collapsed"] else f"{x['collapsed']:.3f}"]
             for r in have["heights"] for x in r["heights"]]
     out.append(("By height in pixels", ["run", "height", "objects", "miss rate", "proposals", "of which bins collapse"],
                 said))

@@ -35,7 +35,7 @@ from ..report import charts
 from ..report.sheet import definitions, grid, leaf, remark
 from ..report.tags import tag, text
 from ..skeletons.protocol import Look
-from . import Asked, natural
+from . import Asked, keep, natural
 
 ARMS = {"coarse": "A as one class", "real": "A split into its kinds", "chance": "A split by chance"}
 SHOTS = (1, 4, 16)
@@ -134,7 +134,7 @@ def study(out: str | Path, seeds: int = 10, steps: int = 300, width: int = 8) ->
             runs.append(once(seed, steps, width))
         record = {"steps": steps, "width": width, "runs": runs[: max(seeds, seed + 1)], "gains": gains(runs),
                   "concepts": list(kinds()[2])}
-        outputs.put_text(file, json.dumps(record, indent=1))
+        keep(file, record)
     outputs.put_text(out / "splitting.html", page(record))
     return record
 

@@ -17,14 +17,14 @@ from typing import Any
 import torch
 
 from ..core import interrupts, outputs
+from ..core.sentence import many
 from ..core.types import StemmaError
-from ..engine.running import checkpoint
 from ..engine.running.progress import going
 from ..engine.worlds import agents, dreams, lives
 from ..engine.worlds.evolve import strategy
 from ..report import charts
 from ..report.tags import tag, text
-from . import Asked, natural, positive, seed
+from . import Asked, keep, natural, positive, seed
 
 # dream, world; table 2
 PAPER = {0.10: (2086, 193), 0.50: (2060, 196), 1.00: (1145, 868), 1.15: (918, 1092), 1.30: (732, 753)}
@@ -79,9 +79,9 @@ def study(
             "ended": float(dreamt.ended.float().mean()),
             "real": real["mean"], "interval": real["interval"], "std": real["std"],
         })
-        outputs.put_text(file, json.dumps(checkpoint.jsonable(record), indent=1))
+        keep(file, record)
     record["rows"].sort(key=lambda r: r["temperature"])
-    outputs.put_text(file, json.dumps(checkpoint.jsonable(record), indent=1))
+    keep(file, record)
     outputs.put_text(out / "temperature.html", page(record))
     return record
 
@@ -118,7 +118,7 @@ def page(record: dict[str, Any]) -> str:
     d = record["dream"]
     facts = {
         "world": text(record["env"]), "run": text(record["run"]),
-        "each controller": text(f"{record['generations']} generations, seed {record['seed']}"),
+        "each controller": text(f"{many(record['generations'], 'generation')}, seed {record['seed']}"),
         "measured on": text(f"{record['episodes']} episodes of the world, 256 dreams"),
         "failures a step, by chance": text(f"{d['real_rate']:.4f} in the world, {d['dream_rate']:.4f} in the dream at "
                                            "temperature 1"),

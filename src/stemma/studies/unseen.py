@@ -12,7 +12,6 @@ on where it was stopped.
 """
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -31,7 +30,7 @@ from ..engine.running.devices import pick_device
 from ..engine.running.runs import Run
 from ..metrics.detection import Record
 from ..metrics.recall import average_recall
-from . import Asked, natural
+from . import Asked, keep, natural
 from .regions import groups_of, seen
 
 LIMITS = (10, 100, 1000)
@@ -84,7 +83,7 @@ def study(papers: Sequence[str], data: str | Path, out: str | Path, held: Sequen
             rows.append({"paper": card.cli_name, "name": card.label, "without": held[seed],
                          "recall": [recall(record, group) for group in every]})
     found = {"data": train.info.name, "pictures": len(pictures), "budget": budget, "held": list(held), "rows": rows}
-    outputs.put_text(Path(out) / "unseen.json", json.dumps(found, indent=1))
+    keep(Path(out) / "unseen.json", found)
     outputs.put_text(Path(out) / "unseen.html", page(found))
     return found
 

@@ -14,7 +14,6 @@ and of nets that say whole masks alone (AmodalMask) the one answer that they hav
 """
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
@@ -37,7 +36,7 @@ from ..metrics.detection import Record
 from ..metrics.recall import average_recall
 from ..parts.windows.complete import Grow
 from ..skeletons.complete import CompletionModel
-from . import Asked, natural
+from . import Asked, keep, natural
 
 ANSWERS = ("seen", "at once", "grown")
 SMALL = Grow(2, 0.15)  # of a net that was made without
@@ -107,7 +106,7 @@ def study(runs: Sequence[str | Path], data: Any, out: str | Path, split: str = "
             with answering(m, how):
                 rows.append({"run": str(run), "name": label, "answer": how, **measured(m, pictures, where)})
     record = {"data": pictures.info.name, "split": split, "pictures": len(pictures), "rows": rows}
-    outputs.put_text(Path(out) / "whole.json", json.dumps(record, indent=1))
+    keep(Path(out) / "whole.json", record)
     outputs.put_text(Path(out) / "whole.html", page(record))
     return record
 

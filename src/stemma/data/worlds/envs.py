@@ -471,7 +471,7 @@ def need(package: str, name: str) -> None:
     for p in dict.fromkeys(("gymnasium", package)):
         if importlib.util.find_spec(p) is None:
             more = "; it wants mujoco before 4: pip install dm_control 'mujoco<4'" if p == "dm_control" else ""
-            extra = EXTRA.replace("worlds", p) if p in ("homegrid", "langroom") else EXTRA
+            extra = EXTRA.replace("worlds", package) if package in ("homegrid", "langroom") else EXTRA
             raise StemmaError(f"the environment '{name}' needs the package {p}, which is not installed: pip install "
                               f"'{extra}'{more}")
 

@@ -84,6 +84,16 @@ def pick_precision(device: str, precision: str = "auto") -> Literal["fp32", "bf1
     return "bf16" if kind == "cpu" and cpu_gain() > 1.15 else "fp32"
 
 
+def layout(model: torch.nn.Module, channels_last: bool, device: torch.device) -> torch.memory_format:
+    """How pictures lie in memory where `model` learns: channels last where that is asked for, but not on a CPU where a
+    narrow strided convolution is not learned so (PyTorch 2.14)."""
+    frail = device.type == "cpu" and any(
+        isinstance(m, torch.nn.Conv2d) and m.kernel_size == (1, 1) and max(map(int, m.stride)) > 1
+        and m.in_channels <= 8
+        for m in model.modules())
+    return torch.channels_last if channels_last and not frail else torch.contiguous_format
+
+
 @functools.cache
 def cpu_gain() -> float:
     """How many times faster this CPU trains a convolution in bf16 than in fp32; 0 where it has no bf16 instructions.

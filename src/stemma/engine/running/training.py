@@ -84,7 +84,7 @@ class Training(ABC):
         self.data: Any = data
         self.run, self.fabric, self.val, self.plan, self.device = run, fabric, val, plan, fabric.device
         self.precision = devices.precision_of(fabric)
-        self.layout = torch.channels_last if recipe.channels_last else torch.contiguous_format
+        self.layout = devices.layout(m, recipe.channels_last, fabric.device)
         m.to(fabric.device, memory_format=self.layout)
         self._share(recipe.accumulate)
         self.optimizer = optim.make_optimizer(m, recipe, schedule.batch_scale(recipe, plan.batch),
