@@ -3,6 +3,7 @@ split, names in other letters, class lists that disagree. Nothing may be lost or
 from __future__ import annotations
 
 import json
+import threading
 import unicodedata
 import warnings
 from collections.abc import Callable, Sequence
@@ -1163,20 +1164,32 @@ def test_blanks_around_a_name_are_told_and_what_xml_loses_of_them(tmp_path: Path
 
 
 def test_reading_pictures_in_threads_leaves_warnings_as_they_are(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Two readers that are within at once, and the first one done: `warnings.catch_warnings` would put back the
-    silence of the other."""
+    """Two readers are within at once, and the first is done first: what the second puts back is the silence of the
+    other where `warnings.catch_warnings` is used, and all that is said afterwards is lost."""
     noise(tmp_path / "0.png", H, W)
-    plain = Image.open
+    plain, there, both, done = Image.open, threading.Event(), threading.Event(), threading.Event()
+
+    def slow(*args: Any, **more: Any) -> Any:
+        if threading.current_thread().name == "first":
+            there.set()
+            both.wait(30)
+        else:
+            both.set()
+            done.wait(30)
+        return plain(*args, **more)
+
+    monkeypatch.setattr(Image, "open", slow)
     with warnings.catch_warnings():
-        warnings.simplefilter("always", DataWarning)
-
-        def inner(*args: Any, **more: Any) -> Any:
-            with pytest.warns(DataWarning):
-                warnings.warn("said meanwhile", DataWarning, stacklevel=1)
-            return plain(*args, **more)
-
-        monkeypatch.setattr(Image, "open", inner)
-        read_image(tmp_path / "0.png")
+        warnings.simplefilter("always")
+        before = list(warnings.filters)
+        one, other = (threading.Thread(target=read_image, args=(tmp_path / "0.png",), name=n) for n in ("first", "second"))
+        one.start()
+        there.wait(30)
+        other.start()
+        one.join(30)
+        done.set()
+        other.join(30)
+        assert all(f in before or f[3] is not None for f in warnings.filters), "of Pillow's alone nothing is heard"
 
 
 # ---------------------------------------------------------------- a picture that is gone
