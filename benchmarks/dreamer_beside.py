@@ -24,7 +24,7 @@ import torch
 from stemma.engine.running import devices
 from updates import AGENTS, agent_of, update_of
 
-_, BATCH, STEPS, *_ = AGENTS["dreamerv3"]
+_, BATCH, STEPS = AGENTS["dreamerv3"]
 FIRST = {"dynamics.cell.size": 256, "dynamics.cell.hidden": 64, "dynamics.hidden": 64, "dynamics.latent.groups": 16,
          "dynamics.latent.classes": 8, "dynamics.expecting": 1, "senses.0.net.units": 64, "senses.0.net.layers": 3,
          "heads.0.net.units": 64, "heads.0.net.layers": 3, "heads.1.net.units": 64, "heads.1.net.layers": 1,
