@@ -420,7 +420,7 @@ def test_drawn_pictures_are_the_same_each_time_and_their_classes_even() -> None:
 # ---------------------------------------------------------------- networks
 
 
-def test_pictures_lie_as_the_gradient_of_few_strided_channels_can_be_taken() -> None:
+def test_pictures_lie_as_a_narrow_network_can_learn_from_them() -> None:
     shown = Look(8)(torch.zeros(2, 8, 8, 3, dtype=torch.uint8))
     assert shown.is_contiguous() and shown.shape == (2, 3, 8, 8)
     strided = {n: torch.nn.Sequential(torch.nn.Conv2d(n, 16, 1, 2)) for n in (8, 9)}

@@ -30,8 +30,8 @@ class Look:
     bgr: bool = False
 
     def __call__(self, pictures: Tensor) -> Float[Tensor, "B 3 H W"]:
-        """uint8 (B, H, W, 3) RGB as the network reads it, channels first also in memory: a narrow network
-        may not learn otherwise."""
+        """uint8 (B, H, W, 3) RGB as the network reads it, channels first also in memory: a network may be too narrow
+        for channels last (`running.devices.layout`)."""
         x = pictures.permute(0, 3, 1, 2).contiguous().float() / 255
         x = x.flip(1) if self.bgr else x
         mean, std = (torch.tensor(v, device=x.device).view(1, 3, 1, 1) for v in (self.mean, self.std))

@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 Precision = Literal["auto", "fp32", "bf16", "fp16"]
 _FABRIC = {"fp32": "32-true", "bf16": "bf16-mixed", "fp16": "16-mixed"}
 
+NARROW = 8  # channels that a strided convolution reads
+
 
 def pick_device(device: str = "auto") -> str:
     """"cuda", "mps" or "cpu": what `device` names, or the best that is here when it is "auto". "cuda:1" picks one GPU.
@@ -85,11 +87,11 @@ def pick_precision(device: str, precision: str = "auto") -> Literal["fp32", "bf1
 
 
 def layout(model: torch.nn.Module, channels_last: bool, device: torch.device) -> torch.memory_format:
-    """How pictures lie in memory where `model` learns: channels last where that is asked for, but not on a CPU where a
-    narrow strided convolution is not learned so (PyTorch 2.14)."""
+    """How pictures lie in memory where `model` learns: channels last where that is asked for, but not on a CPU with
+    narrow strided convolutions, not all of which PyTorch 2.14 can take the gradient of so."""
     frail = device.type == "cpu" and any(
         isinstance(m, torch.nn.Conv2d) and m.kernel_size == (1, 1) and max(map(int, m.stride)) > 1
-        and m.in_channels <= 8
+        and m.in_channels <= NARROW
         for m in model.modules())
     return torch.channels_last if channels_last and not frail else torch.contiguous_format
 
