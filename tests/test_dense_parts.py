@@ -466,3 +466,13 @@ def test_darknet_at_a_quarter_of_its_width() -> None:
     net = Darknet24(In((3,), (1,)), width=0.25, norm="batch", pools=2)
     assert net(torch.rand(1, 3, 64, 64))[0].shape == (1, 256, 4, 4) and net.out == In((256,), (16,))
     assert sum(isinstance(m, torch.nn.Conv2d) for m in net.modules()) == 24
+
+
+@pytest.mark.parametrize("memory", [torch.contiguous_format, torch.channels_last])
+def test_colours_are_normalised_alike_however_they_lie(memory: torch.memory_format) -> None:
+    p, images = Preprocess((0.5, 0.4, 0.3), (0.2, 0.3, 0.1)), torch.rand(2, 3, 5, 7)
+    mean, std = (torch.tensor(v)[:, None, None] for v in (p.mean, p.std))
+    given = images.contiguous(memory_format=memory)
+    out = p(given)
+    assert torch.equal(out, (images - mean) / std) and torch.equal(given, images)
+    assert out.is_contiguous(memory_format=memory)

@@ -115,8 +115,8 @@ def test_nms_is_greedy_whichever_way_it_is_computed(n: int, seed: int, iou: floa
     assert got.shape == (keep,) and got[got >= 0].tolist() == want
     order = scores.argsort(descending=True, stable=True)
     args = (boxes[order][None], labels[order][None], torch.ones(1, n, dtype=torch.bool), iou)
-    assert torch.equal(suppress._survivors(*args, 0), suppress._survivors_cpu(*args, 0))
-    assert torch.equal(suppress._survivors(*args, n), suppress._survivors_cpu(*args, 0))
+    assert torch.equal(suppress._survivors(*args, 0), suppress._survivors_cpu(*args, n))
+    assert torch.equal(suppress._survivors(*args, n), suppress._survivors_cpu(*args, n))
 
 
 def test_nms_reads_on_when_the_first_chunk_does_not_fill_the_list(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -127,6 +127,30 @@ def test_nms_reads_on_when_the_first_chunk_does_not_fill_the_list(monkeypatch: p
     scores = torch.linspace(1, 0.1, n)
     got = nms(boxes[None], scores[None], None, 0.5, 4)[0]
     assert got.tolist() == [0, 100, 101, 102]
+    ones = torch.ones(1, n, dtype=torch.bool)
+    assert suppress._in_chunks(boxes[None], ones.long(), ones, 0.5, 4)[0].nonzero()[:4, 0].tolist() == got.tolist()
+
+
+@pytest.mark.parametrize("kinds", [1, 3])
+@pytest.mark.parametrize("keep", [1, 20, 90])
+def test_nms_on_a_processor_reads_as_many_as_fill_the_list(keep: int, kinds: int,
+                                                           monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of boxes that mostly survive it reads few; of boxes in heaps, as many as it takes."""
+    given: list[int] = []
+    ours, g = suppress.compiled().nms, torch.Generator().manual_seed(keep)
+
+    def counted(boxes: Tensor, scores: Tensor, iou: float) -> Tensor:
+        given.append(len(boxes))
+        return ours(boxes, scores, iou)
+
+    monkeypatch.setattr(suppress.compiled(), "nms", counted)
+    for heaps in (400, 30):
+        at = torch.arange(400) % heaps
+        boxes = some(heaps, 1, 300.0)[at] + 0.1 * torch.rand(400, 4, generator=g)
+        scores, labels = torch.rand(400, generator=g), at % kinds
+        got = nms(boxes[None], scores[None], labels[None], 0.5, keep)[0]
+        assert got[got >= 0].tolist() == slow_nms(boxes, scores, labels, 0.5)[:keep]
+        assert heaps < 400 or max(given) < 400
 
 
 def test_nms_in_a_batch_is_nms_of_each_picture() -> None:

@@ -236,6 +236,33 @@ def test_own_class_logits_are_the_last_layers() -> None:
     torch.testing.assert_close(branch.logits(xs, boxes, labels, None), own(every, labels))
 
 
+@pytest.mark.parametrize("kind", ["sigmoid", "softmax", "agnostic"])
+def test_masks_are_learned_where_an_object_is_answered_for(kind: Any) -> None:
+    """Of 2 x 20 regions 9 answer: the loss and its gradients are those of the 9 alone."""
+    torch.manual_seed(0)
+    branch, xs = MaskBranch(In((6,), (4,), 3), Align(14), 8, 1, kind), [torch.randn(2, 6, 16, 16)]
+    low = torch.rand(2, 20, 2) * 30
+    boxes, labels = torch.cat([low, low + 8 + 20 * torch.rand(2, 20, 2)], -1), torch.randint(0, 3, (2, 20))
+    answers = torch.zeros(2, 20)
+    answers[0, :3], answers[1, 4:10] = 1, 1
+    r = Regions(boxes, labels, torch.randint(0, 2, (2, 20)), torch.ones(2, 20), answers)
+    t = Targets(boxes[:, :2], labels[:, :2], masks=torch.rand(2, 2, 64, 64) > 0.5)
+    at = r.answering()
+    assert len(at) == 16 and at[:9].tolist() == [0, 1, 2, *range(24, 30)] and len(set(at.tolist())) == 16
+    said = branch.loss(xs, r, t, None)["mask"]
+    got = torch.autograd.grad(said, list(branch.parameters()))
+    each = []
+    for b, i in answers.nonzero().tolist():
+        mine = Regions(*(v[b : b + 1, i : i + 1] for v in (boxes, labels, r.object, r.weight, r.positive)))
+        assert t.masks is not None
+        one = Targets(t.boxes[b : b + 1], t.labels[b : b + 1], masks=t.masks[b : b + 1])
+        each.append(branch.loss([xs[0][b : b + 1]], mine, one, None)["mask"])
+    want = torch.stack(each).mean()
+    torch.testing.assert_close(said, want, rtol=1e-5, atol=1e-6)
+    for a, b in zip(got, torch.autograd.grad(want, list(branch.parameters()))):
+        torch.testing.assert_close(a, b, rtol=1e-4, atol=1e-6)
+
+
 def test_a_shared_branch_reads_what_the_box_head_saw() -> None:
     """C4: the mask comes from the box head's stage; its gradient reaches that stage, and prediction recomputes it on
     the final boxes."""

@@ -32,8 +32,8 @@ def nms(
     A score of -inf or a label below 0 marks padding. Ties are broken by position.
 
     Exact in eager mode, where the candidates are read in chunks of falling score until the list is full (suppression
-    only ever looks upwards, so what is left unread cannot matter). A traced graph reads them all at once; what is
-    written as ONNX holds one operator in the place of rounds (`suppress`).
+    only ever looks upwards, so what is left unread cannot matter). A traced graph reads them all at once; compiled for
+    a processor or written as ONNX it holds one operator in the place of rounds (`suppress`).
     """
     boxes, scores = boxes.detach().float(), scores.detach().float()
     n = boxes.shape[1]
@@ -47,16 +47,21 @@ def nms(
     ranked, order = scores.sort(dim=1, descending=True, stable=True)
     boxes, kind, valid = bx.take(boxes, order), kind.gather(1, order), ranked > -torch.inf
     if torch.compiler.is_compiling():
-        alive = (suppress(boxes, kind, valid, iou, keep) if torch.onnx.is_in_onnx_export()
-                 else _survivors(boxes, kind, valid, iou, TRIPS))
+        whole = torch.onnx.is_in_onnx_export() or boxes.device.type == "cpu" and not torch.compiler.is_exporting()
+        alive = suppress(boxes, kind, valid, iou, keep) if whole else _survivors(boxes, kind, valid, iou, TRIPS)
         return _best(alive, order, keep)
-    if boxes.device.type == "cpu":
-        return _best(_survivors_cpu(boxes, kind, valid, iou, keep), order, keep)
+    find = _survivors_cpu if boxes.device.type == "cpu" else _in_chunks
+    return _best(find(boxes, kind, valid, iou, keep), order, keep)
+
+
+def _in_chunks(boxes: Tensor, kind: Tensor, valid: Bool[Tensor, "B N"], iou: float, keep: int) -> Bool[Tensor, "B N"]:
+    """Who survives, of the best of each image at first, and of four times as many until each has `keep`."""
+    n = boxes.shape[1]
     m = min(n, max(CHUNK, 2 * keep))
     while True:
         alive = _survivors(boxes[:, :m], kind[:, :m], valid[:, :m], iou, 0)
         if m == n or not bool(((alive.sum(1) < keep) & valid[:, m]).any()):
-            return _best(alive, order[:, :m], keep)
+            return F.pad(alive, (0, n - m))
         m = min(n, 4 * m)
 
 
@@ -99,7 +104,8 @@ def _survivors_cpu(boxes: Tensor, kind: Tensor, valid: Bool[Tensor, "B N"], iou:
     far = boxes.double()
     span = far.amax() - far.amin() + 1
     far = far + (kind * span)[..., None]
-    first, alive, falling = keep + keep // 2, torch.zeros_like(valid), torch.arange(far.shape[1], 0, -1, dtype=far.dtype)
+    alive, falling = torch.zeros_like(valid), torch.arange(far.shape[1], 0, -1, dtype=far.dtype)
+    first = keep + keep // 2
     for b, real in enumerate(valid.sum(1).tolist()):  # padding is last
         end = first if 2 * first < real else real
         found = compiled().nms(far[b, :end], falling[:end], iou)
@@ -114,8 +120,8 @@ def _survivors_cpu(boxes: Tensor, kind: Tensor, valid: Bool[Tensor, "B N"], iou:
 @torch.library.custom_op("stemma::suppress", mutates_args=())
 def suppress(boxes: Tensor, kind: Tensor, valid: Tensor, iou: float, keep: int) -> Tensor:
     """Who survives among boxes "B N 4" sorted by falling score, "B N": one operator of a graph, which whoever writes
-    the graph puts the runtime's own in the place of. Of each kind the best `keep` are sure to be there."""
-    return _survivors_cpu(boxes, kind, valid, iou, boxes.shape[1])
+    the graph puts the runtime's own in the place of. The best `keep` are sure to be there."""
+    return _survivors_cpu(boxes, kind, valid, iou, keep)
 
 
 @suppress.register_fake

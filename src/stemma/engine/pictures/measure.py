@@ -80,6 +80,7 @@ def run_over(model: nn.Module, data: Dataset, recipe: Recipe, *, batch: int, dev
         outside.fill(loader.dataset, range(ranks.rank, len(data), ranks.world) if ranks.world > 1 else None, show=show)
         ranks.gather(None)
     layout = torch.channels_last if recipe.channels_last else torch.contiguous_format
+    m.to(memory_format=layout)  # else each convolution turns its weights anew, for every picture
     objects = apart(model, data.info)
     cuda = device.startswith("cuda")
     with evaluating(model):
