@@ -171,15 +171,15 @@ class RegionRule:
     def predict(self, raw: DenseRaw, sizes: Tensor | None = None) -> Detections:
         """A box's score for a class is its objectness times P(class); NMS within a class, then cut to the picture."""
         assert raw.object is not None
-        scores: Float[Tensor, "B A C"] = self.cls.scores(raw.logits)
-        c = scores.shape[2]
         if self.top_down:
             assert isinstance(self.cls, WordTree), "only a tree can be read from its top"
             node, p = self.cls.descend(raw.logits, self.top_down)
-            label = self.cls.nearest_class(node, scores)
+            label = self.cls.nearest_class(node, self.cls.scores(raw.logits)) if self.cls.extra else node
             value, at = (p * raw.object.sigmoid()).topk(min(self.pre, p.shape[1]), dim=1)
             label = label.gather(1, at)
         else:
+            scores: Float[Tensor, "B A C"] = self.cls.scores(raw.logits)
+            c = scores.shape[2]
             value, pair = (scores * raw.object.sigmoid()[..., None]).flatten(1).topk(min(self.pre, scores.shape[1] * c),
                                                                                      dim=1)
             at, label = pair // c, pair % c

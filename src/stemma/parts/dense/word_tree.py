@@ -100,8 +100,11 @@ class WordTree:
 
     def joint(self, logits: Float[Tensor, "*A K"]) -> Float[Tensor, "*A K"]:
         """log P(node): the sum of the conditionals on its path."""
-        each = self.conditionals(logits)
-        parent, _, _, depth = self._tables(logits.shape[-1], logits)
+        return self._along(self.conditionals(logits))
+
+    def _along(self, each: Float[Tensor, "*A K"]) -> Float[Tensor, "*A K"]:
+        """The sum of each node's path."""
+        parent, _, _, _ = self._tables(each.shape[-1], each)
         total = each
         for _ in range(max(self.depths, default=0)):
             total = each + torch.where(parent >= 0, total[..., parent.clamp(min=0)], 0.0)
@@ -130,7 +133,8 @@ class WordTree:
 
         The first step is taken whatever its probability, as in the released code.
         """
-        each, total = self.conditionals(logits), self.joint(logits)
+        each = self.conditionals(logits)
+        total = self._along(each)
         parent, group, _, depth = self._tables(logits.shape[-1], logits)
         k = logits.shape[-1]
         empty = each.new_zeros(*each.shape[:-1], max(len(set(self.parents)), 1))
