@@ -173,7 +173,7 @@ def test_a_batch_compared_in_pieces_is_the_same(monkeypatch: pytest.MonkeyPatch)
     whole = suppress._survivors(boxes, kind, valid, 0.3, 0)
     monkeypatch.setattr(suppress, "PAIRS", 2 * 30 * 30)
     assert torch.equal(suppress._survivors(boxes, kind, valid, 0.3, 0), whole)
-    assert torch.equal(suppress._survivors_cpu(boxes, kind, valid, 0.3, 0), whole)
+    assert torch.equal(suppress._survivors_cpu(boxes, kind, valid, 0.3, boxes.shape[1]), whole)
 
 
 def test_kinds_far_apart_lose_no_precision() -> None:
