@@ -172,7 +172,7 @@ def systems_of(a: argparse.Namespace) -> dict[str, Asked]:
     net = SimpleNamespace(path=a.model, examples=12, tokens=TOKENS, temperature=0.0)
     systems: dict[str, Asked] = {}
     if a.runs:
-        models: dict[str, Any] = {d: checkpoint.resolve(Path(a.runs) / d, "best").eval() for d in DOMAINS}
+        models: dict[str, Any] = {d: checkpoint.resolve(Path(a.runs) / d, "best").eval() for d in FRESH}
         old = [d for d, m in models.items() if subject.open_(m.info.name).info.classes != m.info.classes]
         if old:
             raise SystemExit(f"{', '.join(old)} of {a.runs} learned other words than the domain has now; train anew")

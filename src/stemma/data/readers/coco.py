@@ -29,7 +29,7 @@ from stemma.core.values import flag, ident
 
 from ..files import SPLIT_WORD, given_folder, remembered, split_name
 from ..finding import Pictures, below_common, foreign, plain_name, same_letters
-from ..images import check_name, shown
+from ..images import check_name, listing, shown
 from ..options import spelled
 from ..records import OUT, Draft, Fault, table
 from . import amodal, columns, rle
@@ -129,12 +129,14 @@ def json_groups(where: Path, kind: str) -> dict[str, dict[str, Path]]:
 
 def _json_files(where: Path, kind: str) -> list[tuple[str, str, Path]]:
     """(group, split, file) of the JSON files of one kind in a folder."""
-    rooms = ("", "[aA]nnotations/", "labels/")
-    found = [(group_name(p.stem), split_name(p.stem) or "all", p)
-             for p in sorted(p for room in rooms for p in where.glob(f"{room}*.json")) if _is(p, kind)]
+    def inside(folder: Path) -> list[Path]:
+        rooms = [folder, *(folder / n for n in shown(folder) if n in ("annotations", "Annotations", "labels"))]
+        return sorted(room / n for room in rooms for n in listing(room, {".json"}))
+
+    found = [(group_name(p.stem), split_name(p.stem) or "all", p) for p in inside(where) if _is(p, kind)]
     return found or [(group_name(p.stem), split, p)  # one folder a split, each with its own file
-                     for p in sorted(p for room in rooms for p in where.glob(f"*/{room}*.json"))
-                     if (split := split_name(p.relative_to(where).parts[0])) and _is(p, kind)]
+                     for folder in shown(where) if (split := split_name(folder))
+                     for p in inside(where / folder) if _is(p, kind)]
 
 
 def _year(stem: str) -> str:
