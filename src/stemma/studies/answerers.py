@@ -11,8 +11,6 @@ the net's probability is from the inferred one.
 """
 from __future__ import annotations
 
-import argparse
-import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -23,11 +21,11 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ..core import interrupts, outputs
-from ..core.sentence import first_sentence
 from ..data.language.meanings import DOMAINS, NAMES, WORD, parsed
 from ..engine.running.progress import going
 from ..parts.language.church.infer import infer
 from ..parts.language.church.reader import ChurchError, read
+from . import Asked, keep, natural, seed
 
 DOMAIN = DOMAINS["tug-of-war"]
 LEARNED, ASKED = (1, 2, 3, 4), (1, 2, 4, 6, 8)  # matches of a text
@@ -125,7 +123,7 @@ def study(out: str | Path, count: int = 8000, asked: int = 80, epochs: int = 15,
                      **{name: {"right": float(((p >= 0.5) == true).mean()), "error": float(((p - true) ** 2).mean())}
                         for name, p in (("net", said), ("inferred", thought))}})
     record = {"texts": count, "epochs": epochs, "seed": seed, "learned": list(LEARNED), "rows": rows}
-    outputs.put_text(file, json.dumps(record, indent=1))
+    keep(file, record)
     return record
 
 
@@ -139,12 +137,11 @@ def table(record: dict[str, Any]) -> list[tuple[str, ...]]:
 
 def main(argv: list[str] | None = None) -> None:
     """The command of this file's head."""
-    parser = argparse.ArgumentParser(prog="python -m stemma.studies.answerers",
-                                     description=first_sentence(__doc__ or ""))
-    parser.add_argument("--texts", type=int, default=8000)
-    parser.add_argument("--asked", type=int, default=80)
-    parser.add_argument("--epochs", type=int, default=15)
-    parser.add_argument("--seed", type=int, default=0)
+    parser = Asked("answerers", __doc__)
+    parser.add_argument("--texts", type=natural, default=8000, help="texts that the net learns from")
+    parser.add_argument("--asked", type=natural, default=80, help="texts of each length that both are asked of")
+    parser.add_argument("--epochs", type=natural, default=15, help="how often the net sees each text")
+    parser.add_argument("--seed", type=seed, default=0)
     parser.add_argument("--out", default="runs/answerers")
     a = parser.parse_args(argv)
     for row in table(study(a.out, a.texts, a.asked, a.epochs, a.seed)):

@@ -12,8 +12,6 @@ machine.
 """
 from __future__ import annotations
 
-import argparse
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -24,12 +22,12 @@ from typing import Any
 import numpy as np
 
 from ..core import interrupts, outputs
-from ..core.sentence import first_sentence
 from ..data.language.meanings import DOMAINS, WORD, Domain
 from ..engine.language import runtime
 from ..engine.running.progress import going
 from ..parts.language.church.infer import infer
 from ..parts.language.church.reader import ChurchError, read
+from . import Asked, keep, number, seed
 
 RELEASED, LAW, MEAN, SPREAD = DOMAINS["tug-of-war"], "(gaussian {:g} {:g})", 50.0, 20.0
 WORDS = {"strong": 1, "very strong": 1, "incredibly strong": 1, "somewhat strong": 1, "weak": -1, "very weak": -1,
@@ -103,7 +101,7 @@ def study(out: str | Path, model: str, draws: int = 10, words: Sequence[str] = t
     record = {"model": model, "draws": draws, "seed": seed, "rows": rows,
               "changed": float(np.mean([a["means"] != b["means"] for a, b in pairs])),
               "right_way": float(np.mean([(r["moved"] or 0.0) * WORDS[r["says"]] > 0.1 for r in rows]))}
-    outputs.put_text(file, json.dumps(record, indent=1))
+    keep(file, record)
     return record
 
 
@@ -117,11 +115,10 @@ def table(record: dict[str, Any]) -> list[tuple[str, ...]]:
 
 def main(argv: list[str] | None = None) -> None:
     """The command of this file's head."""
-    parser = argparse.ArgumentParser(prog="python -m stemma.studies.contexts",
-                                     description=first_sentence(__doc__ or ""))
-    parser.add_argument("--model", required=True, metavar="FILE.gguf")
-    parser.add_argument("--draws", type=int, default=10)
-    parser.add_argument("--seed", type=int, default=0)
+    parser = Asked("contexts", __doc__)
+    parser.add_argument("--model", required=True, metavar="FILE.gguf", help="a language model, or a server's address")
+    parser.add_argument("--draws", type=number(int, 0), default=10, help="answers that are drawn besides the likeliest")
+    parser.add_argument("--seed", type=seed, default=0)
     parser.add_argument("--out", default="runs/contexts")
     a = parser.parse_args(argv)
     record = study(a.out, a.model, a.draws, seed=a.seed)

@@ -242,9 +242,10 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--out", default="")
     parser.add_argument("--limit", type=natural, default=60)
     parser.add_argument("--split", default="val")
-    parser.add_argument("--clip", metavar="FOLDER")
+    parser.add_argument("--clip", metavar="FOLDER", help="a CLIP, which judges what the scales trade as published")
     for name in ("texts", "images"):
-        parser.add_argument(f"--{name}", type=lambda s: [float(v) for v in s.split(",")], metavar="SCALE,SCALE")
+        parser.add_argument(f"--{name}", type=lambda s: [float(v) for v in s.split(",")], metavar="SCALE,SCALE",
+                            help=f"scales of the {name[:-1]} that are swept")
     a = parser.parse_args(argv)
     out = a.out or f"runs/{a.what}"
     chosen = {k: v for k in ("texts", "images", "clip") if (v := getattr(a, k)) is not None}

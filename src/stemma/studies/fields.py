@@ -10,8 +10,6 @@ squares about the cell in which half and nine tenths of the squared gradient lie
 """
 from __future__ import annotations
 
-import argparse
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -21,7 +19,6 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from ..core import interrupts, outputs
-from ..core.sentence import first_sentence
 from ..core.types import StemmaError
 from ..data.open import open_split, spread
 from ..engine.pictures import outside
@@ -29,6 +26,7 @@ from ..engine.running import checkpoint
 from ..engine.running.devices import pick_device
 from ..engine.running.progress import going
 from ..report import charts
+from . import Asked, keep, natural
 
 SHARES = (0.5, 0.9, 1.0)
 POINTS = 40  # of a curve
@@ -96,7 +94,7 @@ def study(runs: Sequence[str | Path], data: Any, out: str | Path, split: str = "
                      "pictures": sum(map(len, same)), "size": list(images[0].shape[-2:]),
                      "maps": measured(model, same)})
     record = {"data": pictures.info.name, "split": split, "rows": rows}
-    outputs.put_text(Path(out) / "fields.json", json.dumps(record, indent=1))
+    keep(Path(out) / "fields.json", record)
     outputs.put_text(Path(out) / "fields.html", page(record))
     return record
 
@@ -129,11 +127,11 @@ def page(record: dict[str, Any]) -> str:
 
 def main(argv: list[str] | None = None) -> None:
     """The command of this file's head."""
-    parser = argparse.ArgumentParser(prog="python -m stemma.studies.fields", description=first_sentence(__doc__ or ""))
+    parser = Asked("fields", __doc__)
     parser.add_argument("runs", nargs="+")
     parser.add_argument("--data", required=True)
     parser.add_argument("--split", default="val")
-    parser.add_argument("--limit", type=int, default=16)
+    parser.add_argument("--limit", type=natural, default=16)
     parser.add_argument("--out", default="runs/fields")
     parser.add_argument("--device", default="auto")
     a = parser.parse_args(argv)
