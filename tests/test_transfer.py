@@ -616,7 +616,7 @@ def test_told_to_end_it_saves_and_says_how_to_go_on(tmp_path: Path, monkeypatch:
 @pytest.mark.whole
 def test_what_a_network_has_learned_is_carried_over(tmp_path: Path, learned: Learned) -> None:
     """The small preset against the same network with random weights, by the same regression."""
-    run = stemma.train("imagenet-transfer", "drawn:outlines", "60steps", out=tmp_path / "run", seed=0,
+    run = stemma.train("imagenet-transfer", "drawn:outlines", "90steps", out=tmp_path / "run", seed=0,
                        sets={"network.name": "tiny-8", "probe.count": 12, "grids.0.lrs": "0.05,0.05,1",
                              "grids.1.lrs": "0.05,0.05,1"}, **HOW)
     m: Any = run.load()
