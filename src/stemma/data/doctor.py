@@ -493,12 +493,14 @@ def _render(report: Report, console: Console, examples: int, rows: int) -> None:
         unit = next(iter(report.splits.values())).unit
         ranked = [c for c, _ in total.most_common()]
         ranked = [c for c in ranked if total[c]]
-        labels = [*map(escape, ranked[:rows]), *([f"{len(total) - len(ranked)} others"] if len(total) > len(ranked)
-                  else []), *([f"... and {len(ranked) - rows} more"] if len(ranked) > rows else [])]
-        counts = {name: [*(f"{s.classes.get(c, 0):,}" for c in ranked[:rows]), *(["0"] if len(total) > len(ranked)
-                         else []), *([f"{sum(s.classes.get(c, 0) for c in ranked[rows:]):,}"] if len(ranked) > rows
-                         else [])] for name, s in report.splits.items()}
-        _render_counts(f"{unit} of each class", labels, counts, console)
+        lines = [(escape(c), [c]) for c in ranked[:rows]]
+        if len(total) > len(ranked):
+            lines.append((f"{len(total) - len(ranked)} others", []))
+        if len(ranked) > rows:
+            lines.append((f"... and {len(ranked) - rows} more", ranked[rows:]))
+        counts = {name: [f"{sum(s.classes.get(c, 0) for c in of):,}" for _, of in lines]
+                  for name, s in report.splits.items()}
+        _render_counts(f"{unit} of each class", [label for label, _ in lines], counts, console)
         for title, key in (("object size, share of the picture's side", "relative_sizes"),
                            ("aspect, width / height", "aspects")):
             bins = Counter[str]()

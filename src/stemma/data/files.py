@@ -252,7 +252,7 @@ def _many(files: list[str], one: str, several: str = "") -> str:
 
 
 __all__ = [
-    "CLASS_FILES", "NOTES", "SPLITS", "SPLIT_OF", "Unused", "class_file", "class_list", "class_path", "fits_line",
-    "given_folder", "inside", "lines_of", "named_lines", "read_bytes", "remembered", "rows_of", "table_of",
-    "text_of", "unused",
+    "CLASS_FILES", "NOTES", "SPLITS", "SPLIT_OF", "SPLIT_WORD", "Unused", "class_file", "class_list",
+    "class_path", "fits_line", "given_folder", "inside", "lines_of", "named_lines", "read_bytes",
+    "remembered", "rows_of", "split_name", "table_of", "text_of", "unused",
 ]

@@ -3,7 +3,7 @@ from __future__ import annotations
 
 import argparse
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -62,6 +62,12 @@ def number(kind: type[Any], least: float, most: float = float("inf"), above: boo
     return read
 
 
+def say(rows: Iterable[Sequence[str]], width: int) -> None:
+    """Print rows with columns of so many letters."""
+    for row in rows:
+        print("  ".join(f"{v:{width}}" for v in row))
+
+
 def keep(file: Path, record: Any) -> None:
     """Write what was found as JSON, in which NaN and infinities are null."""
     outputs.put_text(file, json.dumps(plain(record), indent=1, allow_nan=False, default=str))
@@ -69,4 +75,4 @@ def keep(file: Path, record: Any) -> None:
 
 natural, seed, positive = number(int, 1), number(int, 0, 2**32 - 1), number(float, 0.0, above=True)
 
-__all__ = ["SAID", "Asked", "keep", "natural", "number", "positive", "seed"]
+__all__ = ["SAID", "Asked", "keep", "natural", "number", "positive", "say", "seed"]

@@ -25,7 +25,7 @@ from ..data.language.meanings import DOMAINS, NAMES, WORD, parsed
 from ..engine.running.progress import going
 from ..parts.language.church.infer import infer
 from ..parts.language.church.reader import ChurchError, read
-from . import Asked, keep, natural, seed
+from . import Asked, keep, natural, say, seed
 
 DOMAIN = DOMAINS["tug-of-war"]
 LEARNED, ASKED = (1, 2, 3, 4), (1, 2, 4, 6, 8)  # matches of a text
@@ -144,8 +144,7 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--seed", type=seed, default=0)
     parser.add_argument("--out", default="runs/answerers")
     a = parser.parse_args(argv)
-    for row in table(study(a.out, a.texts, a.asked, a.epochs, a.seed)):
-        print("  ".join(f"{v:16}" for v in row))
+    say(table(study(a.out, a.texts, a.asked, a.epochs, a.seed)), 16)
     print(Path(a.out) / "answerers.json")
 
 

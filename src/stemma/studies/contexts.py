@@ -27,7 +27,7 @@ from ..engine.language import runtime
 from ..engine.running.progress import going
 from ..parts.language.church.infer import infer
 from ..parts.language.church.reader import ChurchError, read
-from . import Asked, keep, number, seed
+from . import Asked, keep, number, say, seed
 
 RELEASED, LAW, MEAN, SPREAD = DOMAINS["tug-of-war"], "(gaussian {:g} {:g})", 50.0, 20.0
 WORDS = {"strong": 1, "very strong": 1, "incredibly strong": 1, "somewhat strong": 1, "weak": -1, "very weak": -1,
@@ -122,8 +122,7 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--out", default="runs/contexts")
     a = parser.parse_args(argv)
     record = study(a.out, a.model, a.draws, seed=a.seed)
-    for row in table(record):
-        print("  ".join(f"{v:18}" for v in row))
+    say(table(record), 18)
     print(f"another meaning in the other world: {record['changed']:.2f}; moves strength the right way: "
           f"{record['right_way']:.2f}")
     print(Path(a.out) / "contexts.json")

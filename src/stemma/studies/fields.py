@@ -26,7 +26,7 @@ from ..engine.running import checkpoint
 from ..engine.running.devices import pick_device
 from ..engine.running.progress import going
 from ..report import charts
-from . import Asked, keep, natural
+from . import Asked, keep, natural, say
 
 SHARES = (0.5, 0.9, 1.0)
 POINTS = 40  # of a curve
@@ -136,8 +136,7 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--device", default="auto")
     a = parser.parse_args(argv)
     heads, rows = table(study(a.runs, a.data, a.out, a.split, a.limit, device=a.device))
-    for row in (heads, *rows):
-        print("  ".join(f"{v:20}" for v in row))
+    say((heads, *rows), 20)
     print(Path(a.out) / "fields.html")
 
 

@@ -30,7 +30,7 @@ from ..engine.running.devices import pick_device
 from ..engine.running.runs import Run
 from ..metrics.detection import Record
 from ..metrics.recall import average_recall
-from . import Asked, keep, natural
+from . import Asked, keep, natural, say
 from .regions import groups_of, seen
 
 LIMITS = (10, 100, 1000)
@@ -125,8 +125,7 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--device", default="auto")
     a = parser.parse_args(argv)
     heads, rows = table(study(a.papers, a.data, a.out, a.without, a.budget, a.limit, a.device))
-    for row in (heads, *rows):
-        print("  ".join(f"{v:16}" for v in row))
+    say((heads, *rows), 16)
     print(Path(a.out) / "unseen.html")
 
 

@@ -17,7 +17,7 @@ from stemma.core.values import flag, told
 
 from ..records import OUT, Draft, Fault
 from . import pages
-from .documents import load_json, real
+from .documents import load_json, real, side
 from .pages import Page, Shape, Source
 
 FORMAT = "bdd100k"
@@ -79,8 +79,7 @@ def _pages(path: Path, faults: list[Fault], lines: Counter[str], several: bool =
                                 "broken record"))
             continue
         size = frame.get("size")
-        said = [real(size.get(c)) for c in ("height", "width")] if isinstance(size, dict) else []
-        h, w = (int(v) if v == v and 0 < v < 1 << 20 else 0 for v in said or (0, 0))
+        h, w = (side(size.get(c)) if isinstance(size, dict) else 0 for c in ("height", "width"))
         page = Page(name, (h, w), path)
         inner = frame.get("frames")  # of a file of one picture
         rows: list[Any] = []

@@ -25,7 +25,7 @@ from stemma.core.values import flag, told
 from ..files import read_bytes, split_name
 from ..images import MAX_PIXELS
 from ..records import Draft, Fault
-from . import pages
+from . import pages, rle
 from .pages import Page, Shape, Source
 from .points import points_named
 from .voc import parse
@@ -186,7 +186,7 @@ def _shape(e: ET.Element, k: int, size: tuple[int, int]) -> Shape:
     if e.tag == "box":
         x1, y1, x2, y2 = (_float(e, c) for c in ("xtl", "ytl", "xbr", "ybr"))
         if about and all(math.isfinite(v) for v in (x1, y1, x2, y2, about)):
-            out.rings = [pages.turned(x1, y1, x2 - x1, y2 - y1, about, ((x1 + x2) / 2, (y1 + y2) / 2))]
+            out.rings = [rle.turned(x1, y1, x2 - x1, y2 - y1, about, ((x1 + x2) / 2, (y1 + y2) / 2))]
         else:
             out.box = x1, y1, x2, y2
     elif e.tag == "polygon":

@@ -17,7 +17,7 @@ from stemma.core.values import flag, ident, told
 
 from ..records import Draft, Fault
 from . import pages, rle
-from .documents import load_json, real
+from .documents import load_json, real, side
 from .documents import whole as whole_number
 from .pages import Page, Shape, Source
 from .points import points_named
@@ -131,8 +131,7 @@ def _page(row: Any, number: int, classes: list[str], path: Path, faults: list[Fa
                             "broken record"))
         return None
     size = image.get("size") if isinstance(image, dict) else None
-    h, w = ((int(v) if (v := real(x)) == v and 0 < v < 1 << 20 else 0 for x in size)
-            if isinstance(size, list) and len(size) == 2 else (0, 0))
+    h, w = map(side, size) if isinstance(size, list) and len(size) == 2 else (0, 0)
     page = Page(name, (h, w), path)
     groups: dict[tuple[int | str, str], list[Shape]] = {}
     rows = row.get("annotations")
@@ -206,11 +205,11 @@ def _shape(a: dict[str, Any], kind: str, classes: list[str], number: int, named:
         shape.rings = [pages.ellipse((x1 + x2) / 2, (y1 + y2) / 2, abs(x2 - x1) / 2, abs(y2 - y1) / 2, about or 0.0)]
     elif len(flat) == 5 and kind == "rotated_bbox":
         cx, cy, w, h, degrees = flat
-        shape.rings = [pages.turned(cx - w / 2, cy - h / 2, w, h, degrees, (cx, cy))]
+        shape.rings = [rle.turned(cx - w / 2, cy - h / 2, w, h, degrees, (cx, cy))]
     elif len(flat) == 4 and kind == "bbox":
         x, y, w, h = flat
         if about:
-            shape.rings = [pages.turned(x, y, w, h, about, (x + w / 2, y + h / 2))]
+            shape.rings = [rle.turned(x, y, w, h, about, (x + w / 2, y + h / 2))]
         else:
             shape.box = x, y, x + w, y + h
     else:

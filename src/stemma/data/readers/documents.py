@@ -90,6 +90,12 @@ def real(value: Any) -> float:
         return math.nan
 
 
+def side(value: Any) -> int:
+    """Pixels of a picture's side; 0 for what is no such number."""
+    found = real(value)
+    return int(found) if 0 < found < 1 << 20 else 0
+
+
 def write_json(path: str | Path, doc: Any) -> Path:
     """A JSON file, complete or not at all. Raises `StemmaError` where a file stands that Stemma did not write."""
     return outputs.put(path, lambda p: p.write_text(json.dumps(doc, allow_nan=False), encoding="utf-8"))

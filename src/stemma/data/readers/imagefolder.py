@@ -27,7 +27,7 @@ from ..finding import split_of
 from ..images import walk
 from ..records import Draft, Fault
 from . import pages
-from .documents import real
+from .documents import real, side
 from .pages import Page, Shape, Source
 
 FORMAT = "imagefolder"
@@ -254,9 +254,7 @@ def _pages(path: Path, named: Sequence[str], faults: list[Fault], passed: Counte
             faults.append(Fault(str(path), f"line {line}", "" if wrong else "file_name", wrong or "names no picture",
                                 "correct it, or remove it", False, "broken record"))
             continue
-        size = [real(row.get(k)) for k in ("height", "width")]
-        page = out.setdefault(name, Page(name, tuple(  # type: ignore[arg-type]
-            int(v) if v == v and 0 < v < 1 << 20 else 0 for v in size), path))
+        page = out.setdefault(name, Page(name, (side(row.get("height")), side(row.get("width"))), path))
         passed.update(str(k)[:60] for k, v in row.items() if k not in _ABOUT and k != "objects" and v not in (
             None, "", [], {}) and not isinstance(v, (int, float)))
         own = row.get("objects", row.get("annotations", row))
@@ -323,4 +321,4 @@ def _shape(one: Mapping[str, Any], named: Sequence[str], number: int) -> Shape:
     return shape
 
 
-__all__ = ["FORMAT", "looks_like", "read", "splits"]
+__all__ = ["FORMAT", "looks_like", "mapped", "maps_of", "read", "splits"]

@@ -206,7 +206,7 @@ def _shape(row: Mapping[str, Any], k: int) -> tuple[Shape, tuple[int, int]] | No
     elif "keypoint" in kind or "width" not in value:
         out.points = {out.name: (x * w, y * h, 2)}
     elif about:
-        out.rings = [pages.turned(x * w, y * h, dx * w, dy * h, about, (x * w, y * h))]
+        out.rings = [rle.turned(x * w, y * h, dx * w, dy * h, about, (x * w, y * h))]
     else:
         out.box = x * w, y * h, (x + dx) * w, (y + dy) * h
     return out, size

@@ -26,7 +26,6 @@ from ..options import spelled
 from ..records import OUT, Draft, Fault, table
 from . import rle
 from .points import PERSON, points_named
-from .rle import turned
 
 IMAGES = ("images", "image", "imgs", "img", "JPEGImages")
 # boxes of a person besides the one that is read
@@ -427,5 +426,5 @@ class _Columns:
 __all__ = [
     "IMAGES", "OTHER", "Page", "Shape", "Source", "Spot", "any_fits", "around", "candidates", "check_boxes",
     "classes_of", "draft_of", "ellipse", "everywhere", "file_splits", "filled", "found_by", "grouped", "head",
-    "points_of", "seen_share", "split_name", "turned",
+    "points_of", "seen_share",
 ]

@@ -26,10 +26,11 @@ from PIL import Image
 from stemma.core.samples import DataError
 from stemma.core.values import flag
 
+from ..files import split_name
 from ..images import MAX_PIXELS, subfolders
 from ..records import OUT, Draft, Fault
 from . import pages, rle
-from .documents import load_json, real
+from .documents import load_json, real, side
 from .pages import Page, Shape, Source
 from .points import points_named
 
@@ -75,7 +76,7 @@ def splits(where: Path, labels: str | Path | None = None, **_: Any) -> dict[str,
         raise DataError(str(where), "holds no annotations of Supervisely", "looked for DATASET/ann/PICTURE.json")
     parts: dict[str, list[Path]] = {}
     for path in found:
-        parts.setdefault(pages.split_name(_home(path).parent.name), []).append(path)
+        parts.setdefault(split_name(_home(path).parent.name), []).append(path)
     if "" in parts or len(parts) == 1:
         return {next(iter(parts)) if len(parts) == 1 and "" not in parts else "all": Source(tuple(found))}
     return {s: Source(tuple(p)) for s, p in parts.items()}
@@ -156,7 +157,7 @@ def _page(path: Path, where: Path, faults: list[Fault], templates: dict[str, Tem
     marks = doc.get("tags")
     if tags is not None and isinstance(marks, list):
         tags.update({str(t.get("name"))[:60] for t in marks if isinstance(t, dict)})
-    h, w = (int(v) if (v := real(size.get(k))) == v and 0 < v < 1 << 20 else 0 for k in ("height", "width"))
+    h, w = (side(size.get(k)) for k in ("height", "width"))
     picture = _home(path).parent / "img" / path.relative_to(_home(path)).with_suffix("")
     page = Page(picture.relative_to(where).as_posix(), (h, w), path)
     bound: dict[str, list[Shape]] = {}
