@@ -452,3 +452,16 @@ def test_a_run_json_of_another_tool_is_no_run(tmp_path: Path, text: str) -> None
     with pytest.raises(StemmaError, match="run"):
         short(tmp_path, resume=True)
     assert (tmp_path / "run.json").read_text() == text and len(list(tmp_path.iterdir())) == 1
+
+
+@pytest.mark.parametrize("narrow", [False, True])
+def test_a_validation_leaves_the_layout_in_which_a_network_learns(narrow: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    if narrow:
+        monkeypatch.setattr(devices, "NARROW", 64)
+    model: Any = stemma.build("fcn", "small", classes=len(scenes(2).info.semantic))
+    laid = devices.layout(model, True, torch.device("cpu"))
+    assert (laid is torch.contiguous_format) == narrow
+    model.to(memory_format=laid)
+    measure(model, scenes(2))
+    wide = [m.weight for m in model.modules() if isinstance(m, torch.nn.Conv2d) and m.kernel_size == (3, 3)]
+    assert wide and all(w.is_contiguous(memory_format=laid) for w in wide)

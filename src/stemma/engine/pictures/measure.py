@@ -22,7 +22,7 @@ from ...metrics.differences import explain, read
 from ...ops.scalars import alone
 from ..running import checkpoint
 from ..running.clock import Stopwatch
-from ..running.devices import autocast, pick_device, pick_precision
+from ..running.devices import autocast, layout, pick_device, pick_precision
 from ..running.places import learned_from
 from ..running.ranks import Ranks, together
 from ..running.runs import Run
@@ -79,14 +79,14 @@ def run_over(model: nn.Module, data: Dataset, recipe: Recipe, *, batch: int, dev
     if len(data) > 1:
         outside.fill(loader.dataset, range(ranks.rank, len(data), ranks.world) if ranks.world > 1 else None, show=show)
         ranks.gather(None)
-    layout = torch.channels_last if recipe.channels_last else torch.contiguous_format
-    m.to(memory_format=layout)  # else each convolution turns its weights anew, for every picture
+    laid = layout(m, recipe.channels_last, torch.device(device))
+    m.to(memory_format=laid)  # else each convolution turns its weights anew, for every picture
     objects = apart(model, data.info)
     cuda = device.startswith("cuda")
     with evaluating(model):
         for raw in loader.epoch(0):
             b = raw.to(device)
-            images = b.images.contiguous(memory_format=layout)
+            images = b.images.contiguous(memory_format=laid)
             with torch.no_grad(), alone(), autocast(device, precision):
                 said = m.loss(b) if losses else {}
                 if cuda:

@@ -20,7 +20,7 @@ from ...data.open import held_out, spread
 from ..comparing.job import Job
 from ..running import checkpoint
 from ..running.clock import Stopwatch
-from ..running.devices import autocast, pick_device
+from ..running.devices import autocast, layout, pick_device
 from ..running.runs import Run
 from . import fit, outside, starts
 from .answers import apart
@@ -323,10 +323,10 @@ def latency(folders: list[str], data: str, format: str | None, device: str, roun
         held = held_out(data, format, task=m.paper.task_of(m.preset), options=data_options).measured
         loader = outside.loader(m, spread(held, 3), m.recipe, batch=1)
         boxes[f] = outside.cost(loader.dataset, m.recipe)
-        layout = torch.channels_last if m.recipe.channels_last else torch.contiguous_format
-        m.to(memory_format=layout)
+        laid = layout(m, m.recipe.channels_last, torch.device(device))
+        m.to(memory_format=laid)
         moved = (b.to(device) for b in loader.epoch(0))
-        pictures = [(b.images.contiguous(memory_format=layout), b.sizes, outside.given(m.recipe, b)) for b in moved]
+        pictures = [(b.images.contiguous(memory_format=laid), b.sizes, outside.given(m.recipe, b)) for b in moved]
         ready[f] = m, Run.open(f).record["precision"], pictures
     times: dict[str, list[tuple[float, float]]] = {f: [] for f in ready}
     whole = Stopwatch(device)
