@@ -134,6 +134,66 @@ def test_miss_rate_and_collapsing_by_height(paper: str, preset: str, stride: int
     assert abs(sum(r["regions"] * r["collapsed"] for r in rows if r["regions"]) - count) <= 1
 
 
+def test_effective_dilation_is_told_by_what_a_cell_stands_on() -> None:
+    """Taps that are pushed apart where the picture is bright: on objects, by two cells each way, and not beside them."""
+    from stemma.parts.regions.deformable import DeformConv
+
+    torch.manual_seed(0)
+    data = scenes(4, "val")
+    model: Any = stemma.build("deformable-convnets", "small", info=data.info).eval()
+    layers = [(n, m) for n, m in model.named_modules() if isinstance(m, DeformConv)]
+    found = regions.offsets(model, data, "cpu")
+    assert found is not None and [x["layer"] for x in found] == [n for n, _ in layers]
+    for x, (_, m) in zip(found, layers, strict=True):  # they begin as plain layers
+        assert x["plain"] == m.dilation[0] == pytest.approx(x["background"])
+        assert all(o["dilation"] == pytest.approx(x["plain"]) for o in x["objects"])
+        assert x["objects"][0]["from"] == 0 and x["objects"][-1]["to"] == np.inf
+        # (row, column) of each tap about the middle one, once more: twice as far apart
+        grid = torch.stack(torch.meshgrid(torch.arange(3.0) - 1, torch.arange(3.0) - 1, indexing="ij"), -1)
+        m.offset.bias.data.copy_(grid.flatten().repeat(m.offset.out_channels // 18) * m.dilation[0])
+    wide = regions.offsets(model, data, "cpu")
+    assert wide is not None
+    for x in wide:
+        assert x["background"] == pytest.approx(2 * x["plain"], rel=1e-5)
+        assert all(o["dilation"] == pytest.approx(2 * x["plain"], rel=1e-5) for o in x["objects"])
+    cells = [sum(o["cells"] for o in x["objects"]) for x in wide]
+    assert min(cells) > 0
+    assert regions.offsets(stemma.build("fpn", "small", info=data.info), data, "cpu") is None
+
+
+def test_cells_are_of_the_smallest_object_that_holds_their_middle(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One cell in ten pixels: what each of them is counted to, by a loop."""
+    data = scenes(4, "val")
+    model: Any = stemma.build("deformable-convnets", "small", info=data.info).eval()
+    name = next(n for n, m in model.named_modules() if type(m).__name__ == "DeformConv")
+    value = torch.arange(64.0).view(1, 8, 8)
+    monkeypatch.setattr(regions, "dilations", lambda m, images: {name: value.expand(len(images), 8, 8)})
+    for n, m in list(model.named_modules()):
+        if type(m).__name__ == "DeformConv" and n != name:
+            above, leaf = n.rpartition(".")[::2]
+            setattr(model.get_submodule(above), leaf, torch.nn.Identity())
+    (row,) = regions.offsets(model, data, "cpu") or []
+    sides, held, free = [], [], []
+    for i in range(4):
+        s = data.truth(i)
+        scale = 128 / max(s.size)
+        boxes = s.boxes * scale
+        side = np.sqrt((boxes[:, 2:] - boxes[:, :2]).prod(1))
+        sides += side.tolist()
+        for r in range(8):
+            for c in range(8):
+                y, x = 16 * r + 8, 16 * c + 8
+                of = [k for k, b in zip(side, boxes, strict=True) if b[0] <= x < b[2] and b[1] <= y < b[3]]
+                (held if of else free).append((min(of, default=0), 8 * r + c))
+    ends = np.quantile(sides, [1 / 3, 2 / 3])
+    assert row["background"] == pytest.approx(np.mean([v for _, v in free]))
+    for o, mine in zip(row["objects"], ([h for h in held if h[0] < ends[0]],
+                                        [h for h in held if ends[0] <= h[0] < ends[1]],
+                                        [h for h in held if h[0] >= ends[1]]), strict=True):
+        assert o["cells"] == len(mine)
+        assert not mine or o["dilation"] == pytest.approx(np.mean([v for _, v in mine]))
+
+
 def test_proposals_are_measured_without_their_classes(tmp_path: Path) -> None:
     run = short(tmp_path / "run", "1steps", paper="attractionet", val_every=0)
     (row,) = regions.study([run.path], scenes(2, "val"), tmp_path / "out", parts=["overlap", "mistakes"],

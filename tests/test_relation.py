@@ -17,7 +17,7 @@ import stemma
 from engine_help import noisy_batch, scenes, short
 from learning import Learned
 from stemma.core import paper as cards
-from stemma.core.types import Detections, Targets
+from stemma.core.types import Detections, StemmaError, Targets
 from stemma.data.scenes import Scenes
 from stemma.engine.pictures.trainer import Trainer
 from stemma.ops import boxes as bx
@@ -404,3 +404,53 @@ def test_predictions_are_written_for_other_runtimes(tmp_path: Path) -> None:
     said = stemma.export(run, tmp_path / "net.pt2", format="torch", size=(64, 64))
     assert said["difference"] < 1e-3
     assert stemma.predict(run, scenes(2)[0].image, threshold=0.0)[0]["boxes"].shape[1] == 4
+
+
+def test_whether_two_losses_contradict_each_other_is_a_cosine_of_gradients(tmp_path: Path) -> None:
+    """Of two quadratic losses by hand, part by part; of a net, batch by batch, with a page; and what is no loss."""
+    from stemma.studies import gradients
+
+    class Two(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.a, self.b, self.own = (nn.Linear(2, 1, bias=False) for _ in range(3))
+            self.paper = CARD
+
+        def loss(self, x: Any) -> dict[str, Tensor]:
+            (a,), (b,) = self.a.weight, self.b.weight
+            return {"one": a[0] + b[0] + self.own.weight.sum(), "other": 3 * a[1] - 2 * b[0], "more": 0 * a[0] + b[0]}
+
+    found = gradients.cosines(Two(), [None], "one", "other")  # type: ignore[list-item]
+    assert found["a"] == [[0.0, 3.0]] and found["b"] == [[-1.0, 2.0]] and set(found) == {"a", "b", "all"}
+    assert found["all"] == [pytest.approx([-2 / (2**0.5 * 13**0.5), (13 / 2) ** 0.5])]
+    assert gradients.cosines(Two(), [None], "one", "one+more")["b"] == [pytest.approx([1.0, 2.0])]  # type: ignore
+    assert set(gradients.cosines(Two(), [None], "one", "more")) == {"b", "all"}  # type: ignore[list-item]
+    with pytest.raises(StemmaError, match="relation-networks pays one, other, more, and not 'removed'"):
+        gradients.cosines(Two(), [None], "one", "removed")  # type: ignore[list-item]
+    run = short(tmp_path / "run", "1steps", paper="relation-networks", val_every=0)
+    record = gradients.contradiction([run.path], scenes(4, "val"), tmp_path / "out", "cls+box", "removal", batch=2,
+                                     device="cpu")
+    parts = record["rows"][0]["parts"]
+    assert {"backbone", "heads", "all"} <= set(parts) and "removal" not in parts and "rpn_head" not in parts
+    assert all(len(v) == 2 and all(-1.001 <= c <= 1.001 and r > 0 for c, r in v) for v in parts.values())
+    assert "removal" in (tmp_path / "out" / "between.html").read_text() and (tmp_path / "out" / "between.json").is_file()
+    again = gradients.contradiction([run.path], scenes(4, "val"), tmp_path / "again", "cls+box", "removal", batch=2,
+                                    device="cpu")
+    assert again["rows"][0]["parts"] == parts
+
+
+def test_what_a_stage_says_of_its_losses_holds_here_too() -> None:
+    """Divided by those that answer, box losses are larger; and a box of each class is none to compare."""
+    b = noisy_batch()
+    said = {}
+    for divide in ("sampled", "positives"):
+        torch.manual_seed(0)
+        m = stemma.build("relation-networks", "small", classes=4, sets={"stages.0.divide": divide}).eval()
+        torch.manual_seed(0)
+        said[divide] = m.loss(b)
+    assert torch.equal(said["sampled"]["cls"], said["positives"]["cls"])
+    assert said["positives"]["box"] > 1.2 * said["sampled"]["box"] > 0
+    for paper in ("relation-networks", "dcr"):
+        m = stemma.build(paper, "small", classes=4, sets={"stages.0.head.deltas": "class"}).train()
+        with pytest.raises(StemmaError, match="the head says 4 of each: --set stages.0.head.deltas=agnostic"):
+            m.loss(b)

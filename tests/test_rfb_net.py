@@ -24,19 +24,37 @@ from stemma.parts.dense.anchors import DefaultBoxes, lay
 from stemma.parts.receptive import Block, ReceptiveLevels
 from stemma.parts.regions.deformable import DeformConv
 
-SIDE = {"": 300, "rfb512": 512}
+SIDE = {"": 300, "rfb512": 512, "rfb512-e": 512}
 
 
 def plain(channels: int, width: int, kernel: Any = 1, stride: int = 1, dilation: int = 1, relu: bool = True) -> Any:
     """The code's BasicConv."""
     sides = (kernel, kernel) if isinstance(kernel, int) else kernel
-    padding = tuple(dilation if k == 3 else 0 for k in sides)
+    padding = tuple(dilation * (k // 2) for k in sides)
     layers = [nn.Conv2d(channels, width, sides, stride, padding, dilation, bias=False), nn.BatchNorm2d(width)]
     return nn.Sequential(*layers, *[nn.ReLU()] * relu)
 
 
 def authors(kind: str, c: int, width: int, stride: int, visual: int) -> tuple[nn.ModuleList, Any, Any]:
-    """(branches, linear, shortcut) of BasicRFB or BasicRFB_a, written out."""
+    """(branches, linear, shortcut) of BasicRFB or BasicRFB_a, and of those of the larger net ("e"), written out."""
+    if kind.endswith("e"):
+        n = c // 8
+        first = [nn.Sequential(plain(c, 2 * n, 1, stride), plain(2 * n, 2 * n, 3, relu=False)),
+                 nn.Sequential(plain(c, n), plain(n, 2 * n, 3, stride), plain(2 * n, 2 * n, 3, 1, 3, False)),
+                 nn.Sequential(plain(c, n), plain(n, n // 2 * 3, 3), plain(n // 2 * 3, 2 * n, 3, stride),
+                               plain(2 * n, 2 * n, 3, 1, 5, False)),
+                 nn.Sequential(plain(c, n), plain(n, n // 2 * 3, (1, 7)), plain(n // 2 * 3, 2 * n, (7, 1), stride),
+                               plain(2 * n, 2 * n, 3, 1, 7, False))]
+        if c == 256:
+            del first[2]
+        if kind == "rfb-s-e":
+            first = [nn.Sequential(plain(c, n), plain(n, n, 3, relu=False))]
+            first += [nn.Sequential(plain(c, n), plain(n, n, bar), plain(n, n, 3, 1, rate, False))
+                      for rate, bar in ((3, (3, 1)), (3, (1, 3)), (5, (3, 1)), (5, (1, 3)))]
+            first += [nn.Sequential(plain(c, n // 2), plain(n // 2, n // 4 * 3, bar), plain(n // 4 * 3, n, bar[::-1]),
+                                    plain(n, n, 3, 1, 7, False)) for bar in ((1, 3), (3, 1))]
+        wide = 7 * n if kind == "rfb-s-e" else 2 * n * len(first)
+        return nn.ModuleList(first), plain(wide, width, relu=False), plain(c, width, 1, stride, relu=False)
     n = c // 8 if kind == "rfb" else c // 4
     ends = (plain(6 * n if kind == "rfb" else 4 * n, width, relu=False), plain(c, width, 1, stride, relu=False))
     if kind == "rfb":
@@ -87,7 +105,7 @@ def test_the_count_of_parameters_is_that_of_the_code() -> None:
     want += 9 * 512 * 1024 + 1024 + 1024 * 1024 + 1024
     for width, boxes in ((512, 6), (1024, 6), (512, 6), (256, 6), (256, 4), (256, 4)):
         want += (9 * width + 1) * boxes * (21 + 4)
-    (fact,) = (f for f in rfb_net.PAPER.facts if f.what == "parameters")
+    (fact,) = (f for f in rfb_net.PAPER.facts if f.what == "parameters" and not f.variant)
     assert want == fact.value
 
 
@@ -121,14 +139,18 @@ def test_centres_and_sides_are_clamped_and_corners_are_not(preset: str, side: in
 
 
 @pytest.mark.parametrize("kind,stride,visual,scale", [("rfb", 1, 2, 1.0), ("rfb", 2, 2, 0.1), ("rfb", 2, 1, 1.0),
-                                                      ("rfb-s", 1, 1, 1.0), ("rfb-s", 1, 1, 0.1)])
+                                                      ("rfb-s", 1, 1, 1.0), ("rfb-s", 1, 1, 0.1),
+                                                      ("rfb-e", 1, 1, 1.0), ("rfb-e", 2, 1, 1.0),
+                                                      ("rfb-e of 256", 2, 1, 1.0), ("rfb-s-e", 1, 1, 1.0)])
 @pytest.mark.oracle("a plain restatement of the authors' blocks, equal state", "rfb_net")
 def test_a_block_is_the_authors(kind: Any, stride: int, visual: int, scale: float) -> None:
-    ours = shaken(Block(64, 40, stride, visual, scale, kind))
-    theirs = nn.ModuleList(authors(kind, 64, 40, stride, visual))
+    kind, _, few = kind.partition(" of ")
+    channels = int(few) if few else 320 if kind == "rfb-e" else 64
+    ours = shaken(Block(channels, 40, stride, visual, scale, kind))
+    theirs = nn.ModuleList(authors(kind, channels, 40, stride, visual))
     theirs.load_state_dict(dict(zip(theirs.state_dict(), ours.state_dict().values(), strict=True)))
     branches, linear, shortcut = theirs.eval()
-    x = torch.randn(2, 64, 19, 17)
+    x = torch.randn(2, channels, 19, 17)
     with torch.no_grad():
         want = (linear(torch.cat([b(x) for b in branches], 1)) * scale
                 + shortcut(x)).relu()
@@ -236,13 +258,19 @@ def test_levels_are_those_of_the_code() -> None:
         torch.testing.assert_close(got, want)
     assert neck.out.channels == (64, 96, 64, 32) == tuple(x.shape[1] for x in found)
     assert neck.out.strides == (8, 16, 32, 64)
+    joined: Any = shaken(ReceptiveLevels(inp, ((96, 1, 1),), (), "rfb-s-e", "rfb-e", join=24))
+    low, high = (F.batch_norm(F.conv2d(x, m[0].weight), *(m[1].get_buffer(f"running_{k}") for k in ("mean", "var")),
+                              m[1].weight, m[1].bias).relu() for x, m in zip(xs, joined.reduce, strict=True))
+    both = torch.cat([low, F.interpolate(high, scale_factor=2, mode="bilinear", align_corners=True)], 1)
+    torch.testing.assert_close(joined(xs)[0], joined.fine(both))
+    assert joined.out.channels == (48, 96)
     assert all(m.momentum == 0.01 for m in neck.modules() if isinstance(m, nn.BatchNorm2d))
 
 
 # ---------------------------------------------------------------- settings, and what a user may do wrong
 
 
-@pytest.mark.parametrize("kind", ["rfb", "rfb-s", "inception", "aspp", "deformable"])
+@pytest.mark.parametrize("kind", ["rfb", "rfb-s", "rfb-e", "rfb-s-e", "inception", "aspp", "deformable"])
 def test_blocks_are_settings(kind: str) -> None:
     for where in ("neck.kind", "neck.first"):
         model: Any = stemma.build("rfb-net", "small", 3, {where: kind}).eval()
@@ -252,7 +280,7 @@ def test_blocks_are_settings(kind: str) -> None:
 
 
 def test_lines_for_what_cannot_be() -> None:
-    with pytest.raises(StemmaError, match="'neck.kind' takes one of rfb, rfb-s, inception, aspp, deformable"):
+    with pytest.raises(StemmaError, match="'neck.kind' takes one of rfb, rfb-s, rfb-e, rfb-s-e, inception, aspp, deformable"):
         stemma.build("rfb-net", "small", 3, {"neck.kind": "dilated"})
     with pytest.raises(StemmaError, match="divides its 64 channels by 32 and by 4 again"):
         stemma.build("rfb-net", "small", 3, {"neck.narrow": 32})

@@ -22,6 +22,7 @@ from stemma.parts.backbones.pyramid import ImagePyramid
 from stemma.parts.backbones.resnet import FrozenBatchNorm, ResNet
 from stemma.parts.backbones.tiny import TinyResNet
 from stemma.parts.dense.anchors import Pyramid, lay
+from stemma.parts.dense.coders import Delta
 from stemma.parts.dense.heads import RPNHead
 from stemma.parts.dense.losses import Sigmoid, Softmax
 from stemma.parts.dense.post import every_pair
@@ -506,6 +507,55 @@ def test_the_loss_is_one_graph(name: str, preset: str) -> None:
     assert torch.isfinite(compiled) and all(p.grad is not None for p in m.parameters())
 
 
+def test_targets_are_measured_class_by_class_on_proposals_of_now() -> None:
+    """Fast R-CNN's release: mean and deviation of the targets of each class, of regions and their mirror images; what a
+    class of one target alone or of none has stays. Encoding and decoding go by a region's own class."""
+    torch.manual_seed(0)
+    m: Any = cards.get("faster_rcnn").spec("alternating-small").build(4).eval()
+    b = batch()
+    b = replace(b, targets=replace(b.targets, labels=b.targets.labels.clamp(max=2)))
+    said: list[str] = []
+    with torch.no_grad():
+        m.measure_targets(lambda: iter([b, b]), said.append)
+    coder, stage = m.stages[0].coder, m.stages[0]
+    with torch.no_grad():
+        boxes = with_truth(m.propose(m(b.images), b.sizes, True), b.targets)
+    r = stage.label(boxes, b.targets, 4)
+    truth = bx.take(b.targets.boxes, r.object)
+    known = 0
+    for c in range(5):
+        mine = (r.positive > 0) & (r.labels == c)
+        code = Delta().encode(r.boxes, truth)[mine]
+        code = torch.cat([code, code * code.new_tensor((-1.0, 1, 1, 1))])
+        if len(code) > 2 and (code.std(0, correction=0) > 1e-3).all():
+            known += 1
+            torch.testing.assert_close(coder.means[c], code.mean(0), atol=1e-5, rtol=1e-4)
+            torch.testing.assert_close(coder.stds[c], code.std(0, correction=0), atol=1e-5, rtol=1e-3)
+            want = stage.coder.encode(r.boxes[:, :, None], truth[:, :, None])[..., c, :][mine]
+            torch.testing.assert_close(want[:, 1:].mean(0), torch.zeros(3), atol=1e-3, rtol=0)
+            torch.testing.assert_close(want[:, 1:].std(0, correction=0), torch.ones(3), atol=1e-3, rtol=0)
+        else:
+            assert coder.means[c].tolist() == [0] * 4 and coder.stds[c].tolist() == pytest.approx([0.1, 0.1, 0.2, 0.2])
+    assert 1 <= known < 4 and said[0].startswith(f"targets of {2 * int(r.positive.sum())} regions, class by class")
+    assert f"too few of {4 - known} classes, which keep the usual ones" in said[0]
+    every = stage.coder.encode(r.boxes[:, :, None], truth[:, :, None])
+    back = stage.boxes(r.boxes, every)
+    torch.testing.assert_close(back, truth[:, :, None].expand_as(back), atol=1e-3, rtol=1e-4)
+    perfect = stage.box_cost(every, r, b.targets) * r.positive
+    torch.testing.assert_close(perfect, torch.zeros_like(perfect), atol=1e-6, rtol=0)
+    saved = {k: v for k, v in m.state_dict().items() if k.startswith("memory")}
+    assert set(saved) == {"memory.0.coder.means", "memory.0.coder.stds"}
+    other: Any = cards.get("faster_rcnn").spec("alternating-small").build(4).eval()
+    other.load_state_dict(m.state_dict())
+    assert torch.equal(other.predict(b.images).boxes, m.predict(b.images).boxes)
+
+
+def test_one_box_for_all_classes_has_no_statistics_of_each() -> None:
+    m = edit(cards.get("faster_rcnn").spec("alternating-small"), "stages.0.head.deltas", "agnostic").build(4)
+    with pytest.raises(StemmaError, match="statistics of 5 classes.* the head says 1 of a region: --set stages.0.head.deltas"):
+        m.loss(batch())
+
+
 def test_the_second_look_learns(learned: Learned) -> None:
     """Forty steps on one batch bring the loss of the small FPN down."""
     m, b = net().train(), batch()
@@ -523,7 +573,9 @@ def test_the_second_look_learns(learned: Learned) -> None:
 
 def test_each_alternating_phase_trains_one_look_alone() -> None:
     said = {"rpn_cls", "rpn_box", "cls", "box"}
-    phases = cards.get("faster_rcnn").recipe("alternating").phases
+    every = cards.get("faster_rcnn").recipe("alternating").phases
+    assert [p.run for p in every] == ["", "measure_targets", ""] * 2
+    phases = [p for p in every if not p.run]
     for phase, heard in zip(phases, ({"rpn_cls", "rpn_box"}, {"cls", "box"}) * 2, strict=True):
         assert {loss for loss in said if re.search(phase.losses, loss)} == heard, phase.name
     with torch.device("meta"):

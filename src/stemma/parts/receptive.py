@@ -3,7 +3,8 @@ all under one interface (RFB Net, arXiv 1711.07767).
 
     Block(channels, width, stride, visual, scale)   a map of `channels` -> one of `width`
 
-`kind` of `block` says which: "rfb" (sec. 3.2, fig. 4 a), "rfb-s" (fig. 4 b), "inception", "aspp", "deformable".
+`kind` says which: "rfb" (sec. 3.2, fig. 4 a), "rfb-s" (fig. 4 b), "rfb-e" and "rfb-s-e" (both with more branches, in
+the authors' code alone), "inception", "aspp", "deformable".
 """
 from __future__ import annotations
 
@@ -20,7 +21,7 @@ from .backbones.vgg import Extras
 from .regions.deformable import DeformConv
 from .trunk import Trunk
 
-Kind = Literal["rfb", "rfb-s", "inception", "aspp", "deformable"]
+Kind = Literal["rfb", "rfb-s", "rfb-e", "rfb-s-e", "inception", "aspp", "deformable"]
 Row = tuple[int, tuple[int, int], int, int]  # a convolution of a branch: width, kernel, stride, dilation
 MOMENTUM = 0.01  # of batch norms, as in the authors' code
 
@@ -55,7 +56,9 @@ def rows_of(kind: Kind, channels: int, stride: int, visual: int, narrow: int) ->
     rfb: kernels of 1, 3 and 5 (two 3x3), then 3x3s dilated by `visual`, `visual` + 1 and 2 `visual` + 1, which reach
     twice that and one. inception: the same, undilated. aspp: the dilated ones right after the 1x1s, all of one kernel.
     deformable: one 3x3 of all branches' width whose taps move. rfb-s: four branches with 1x3 and 3x1, dilated by 1, 3,
-    3 and 5 at `visual` 1.
+    3 and 5 at `visual` 1. rfb-e: kernels of 1, 3, 5 and 7 (1x7 and 7x1), dilated as far; on 256 channels or fewer
+    without 5. rfb-s-e: kernels of 1 and 3, lying and standing and the last both ways round, dilated by 1, 3, 3, 5, 5, 7
+    and 7.
     """
     n = channels // narrow
     rates = (1, 1, 1) if kind == "inception" else (visual, visual + 1, 2 * visual + 1)
@@ -67,6 +70,18 @@ def rows_of(kind: Kind, channels: int, stride: int, visual: int, narrow: int) ->
             [(n, ONE, 1, 1), (n, (1, 3), stride, 1), (n, THREE, 1, near)],
             [(n // 2, ONE, 1, 1), (n // 4 * 3, (1, 3), 1, 1), (n, (3, 1), stride, 1), (n, THREE, 1, far)],
         ]
+    if kind == "rfb-s-e":
+        reach = [(3 * visual, ((3, 1), (1, 3))), (5 * visual, ((3, 1), (1, 3)))]
+        lines = [[(n, ONE, 1, 1), (n, bar, stride, 1), (n, THREE, 1, rate)] for rate, bars in reach for bar in bars]
+        crosses = [[(n // 2, ONE, 1, 1), (n // 4 * 3, one, 1, 1), (n, two, stride, 1), (n, THREE, 1, 7 * visual)]
+                   for one, two in (((1, 3), (3, 1)), ((3, 1), (1, 3)))]
+        return [[(n, ONE, stride, 1), (n, THREE, 1, visual)], *lines, *crosses]
+    if kind == "rfb-e":
+        near, *more = rows_of("rfb", channels, stride, visual, narrow)
+        far = [(n, ONE, 1, 1), (n // 2 * 3, (1, 7), 1, 1), (2 * n, (7, 1), stride, 1), (2 * n, THREE, 1, 1)]
+        branches = [near, *more[: 1 if channels <= 256 else 2], far]
+        rates = (1, 3, 7) if channels <= 256 else (1, 3, 5, 7)
+        return [[*b[:-1], (2 * n, THREE, 1, rate * visual)] for b, rate in zip(branches, rates)]
     if kind == "deformable":
         return [[(2 * n, ONE, stride, 1), (6 * n, THREE, 1, 1)]]
     if kind == "aspp":
@@ -101,6 +116,8 @@ class Block(nn.Module):
 
 class ReceptiveLevels(Trunk):
     """RFB Net's levels (fig. 5): a block on the finest map, blocks on the second and above, then SSD's extra levels.
+    `join`: the finest block reads so many channels of its map and as many of the second, enlarged (RFB Net 512-E); 0:
+    its map alone.
 
     `layers` are (width, stride, visual) of the blocks from the second map on, the first of which gives that level
     itself; `tail` SSD's (narrow, wide, kernel, stride, padding). `first` and `kind` say which blocks stand on the
@@ -111,9 +128,11 @@ class ReceptiveLevels(Trunk):
     def __init__(self, inp: In, layers: tuple[tuple[int, int, int], ...],
                  tail: tuple[tuple[int, int, int, int, int], ...],
                  first: Kind = "rfb-s", kind: Kind = "rfb", scale: float = 1.0, narrow: int = 0,
-                 momentum: float = MOMENTUM) -> None:
+                 momentum: float = MOMENTUM, join: int = 0) -> None:
         super().__init__()
         fine, coarse = inp.channels
+        self.reduce = nn.ModuleList(conv_norm(c, join) for c in (fine, coarse) if join)
+        fine = 2 * join or fine
         self.fine = Block(fine, fine, 1, 1, scale, first, narrow)
         self.blocks, strides = nn.ModuleList(), list(inp.strides)
         for i, (width, stride, visual) in enumerate(layers):
@@ -130,9 +149,15 @@ class ReceptiveLevels(Trunk):
         self.out = In((fine, *widths, *self.tail.out.channels[1:]), (*strides, *self.tail.out.strides[1:]), inp.classes)
 
     def forward(self, xs: list[Tensor]) -> list[Tensor]:
-        found, x = [self.fine(xs[0])], xs[1]
+        x = xs[1]
+        found = [self.fine(self.joined(xs[0], x) if self.reduce else xs[0])]
         for block in self.blocks:
             x = block(x)
             found.append(x)
         more: list[Tensor] = self.tail([x])
         return [*found, *more[1:]]
+
+    def joined(self, fine: Tensor, coarse: Tensor) -> Tensor:
+        low, high = (layer(x) for layer, x in zip(self.reduce, (fine, coarse), strict=True))
+        high = F.interpolate(high, low.shape[-2:], mode="bilinear", align_corners=True)
+        return torch.cat([low, high], 1)

@@ -173,7 +173,7 @@ def built(x: Kind | Part[Any]) -> Kind:
     return x
 
 
-def awaken(rule: RuleT, inp: In) -> tuple[RuleT, nn.ModuleDict]:
+def awaken(rule: Kind, inp: In) -> tuple[Kind, nn.ModuleDict]:
     """The rule with its parts built, and those by slot: as modules of the model they are saved,
     moved and resumed with it."""
     parts = {f.name: v.build(inp)

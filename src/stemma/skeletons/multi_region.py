@@ -18,7 +18,6 @@ from ..parts.dense.coders import Coder
 from ..parts.dense.losses import Softmax
 from ..parts.dense.post import PerClassNMS, every_pair
 from ..parts.dense.sample import Random, Sampler
-from ..parts.regions.heads import own
 from ..parts.regions.multi_region import MultiRegionHead, SemanticMaps, mean
 from ..parts.regions.regions import Regions, there, with_truth
 from ..parts.regions.svm import SVM
@@ -71,7 +70,7 @@ class MultiRegionModel(TwoStageModel):
             out["regions"] = torch.stack([mean(Softmax()(s.float(), r.labels), r) for s in said]).sum()
         if self.awake(head.regress):
             r = drawn(replace(stage, assign=self.spec.moves[0], sample=self.spec.moves[1]), boxes, t, self.classes)
-            out["box"] = mean(stage.box_cost(own(head.moves(raw.levels, r.boxes).float(), r.labels), r, t) * r.positive,
+            out["box"] = mean(stage.box_cost(head.moves(raw.levels, r.boxes).float(), r, t) * r.positive,
                               r)
         return out
 

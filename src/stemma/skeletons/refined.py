@@ -81,9 +81,9 @@ class RefinedModel(TwoStageModel):
     @torch.no_grad()
     def found(self, raw: TwoStageRaw, sizes: Float[Tensor, "B 2"]) -> Found:
         """Its regions, each where it moved it, and the score of every class; those without area are none."""
-        s, boxes = self.spec.stages[0], self.propose(raw, sizes, False)
+        s, boxes = self.stages[0], self.propose(raw, sizes, False)
         (logits, deltas), _ = self.see(0, self.prepared(raw.levels)[0], boxes)
-        moved = bx.clip(s.coder.decode(boxes, deltas[:, :, 0]), sizes)
+        moved = bx.clip(s.alike(boxes, deltas), sizes)
         real = (bx.area(boxes) > 0)[..., None]
         return moved * real, s.scores(logits) * real
 
@@ -127,7 +127,7 @@ class RefinedModel(TwoStageModel):
         boxes = torch.cat([boxes, t.boxes], 1)
         scores = F.pad(scores, (0, 0, 0, n))
         truth = F.pad(t.valid, (r, 0))
-        rule = replace(self.spec.stages[0], assign=ByIoU(0.5, 0.5))
+        rule = replace(self.stages[0], assign=ByIoU(0.5, 0.5))
         every = rule.label(boxes * (truth | (torch.arange(r + n, device=boxes.device) < r))[..., None], t, self.classes)
         real = every.weight > 0
         used = self.spec.draw(every.labels, scores, real, truth)

@@ -15,7 +15,6 @@ from ..core.part import In, Part
 from ..core.types import Batch, Detections, Losses
 from ..ops import boxes as bx
 from ..ops.constants import constant
-from ..ops.scalars import normaliser
 from ..parts.dense.post import every_pair
 from ..parts.regions.regions import there, with_truth
 from ..parts.regions.relation import DuplicateRemoval, RelationHead
@@ -63,7 +62,7 @@ class RelatedModel(TwoStageModel):
         return self
 
     def loss(self, batch: Batch, raw: TwoStageRaw | None = None) -> Losses:
-        t, spec, s = batch.targets, self.spec, self.spec.stages[0]
+        t, spec, s = batch.targets, self.spec, self.stages[0]
         raw = raw or self(batch.images)
         xs = self.head.prepare(raw.levels)
         every = s.label(with_truth(self.propose(raw, batch.sizes, True, t.proposals), t), t, self.classes)
@@ -73,13 +72,11 @@ class RelatedModel(TwoStageModel):
         logits, deltas = logits.float(), deltas.float()
         chosen = s.choose(every, s.cost(logits, deltas, every, t) if s.sample.needs_loss else None)
         r, at = every.at(chosen), chosen.clamp(min=0)
-        cls, box = s.cost(bx.take(logits, at), bx.take(deltas, at), r, t)
-        n = normaliser(r.weight.sum())
         out: Losses = {} if spec.rpn is None or raw.rpn is None else spec.rpn.loss(raw.rpn, t, 1, batch.sizes,
                                                                                    prefix="rpn_")
-        out |= {"cls": s.weight * cls.sum() / n, "box": s.weight * box.sum() / n}
+        out |= s.losses(bx.take(logits, at), bx.take(deltas, at), r, t)
         if self.removal is not None:
-            moved = bx.clip(s.coder.decode(every.boxes, deltas[:, :, 0]), batch.sizes)
+            moved = bx.clip(s.alike(every.boxes, deltas), batch.sizes)
             out["removal"] = self.removal.loss(s.scores(logits), moved.detach(), f, keys, t)
         return out
 
@@ -88,13 +85,13 @@ class RelatedModel(TwoStageModel):
                 raw: Any = None) -> Detections:
         if sizes is None:
             sizes = constant((float(images.shape[-2]), float(images.shape[-1])), images).float().expand(len(images), 2)
-        raw, s = raw or self(images), self.spec.stages[0]
+        raw, s = raw or self(images), self.stages[0]
         xs, boxes = self.head.prepare(raw.levels), there(self.propose(raw, sizes, False, proposals))
         real = bx.area(boxes) > 0
 
         def look(at: Tensor) -> tuple[Tensor, Tensor, Tensor]:
             (logits, deltas), f = self.head.says(xs, at, bx.area(at) > 0)
-            return s.scores(logits.float()), bx.clip(s.coder.decode(at[:, :, None], deltas.float()), sizes), f
+            return s.scores(logits.float()), bx.clip(s.boxes(at, deltas.float()), sizes), f
 
         scores, each, f = look(boxes)
         if self.removal is None:

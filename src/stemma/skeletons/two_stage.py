@@ -4,7 +4,7 @@ Axes: B images, N objects, P proposals, R regions, C classes, K logits, G sets o
 """
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
@@ -16,8 +16,8 @@ from ..core.part import Count, In, Part, part
 from ..core.types import Batch, Detections, Losses, StemmaError, Targets
 from ..ops import boxes as bx
 from ..ops.constants import constant
-from ..ops.scalars import normaliser
 from ..parts.backbones.tiny import TinyResNet
+from ..parts.dense.coders import ClassDelta
 from ..parts.dense.heads import RPNHead
 from ..parts.dense.post import PerClassNMS, Post, every_pair
 from ..parts.necks import Same
@@ -26,7 +26,7 @@ from ..parts.regions.branches import Branch
 from ..parts.regions.heads import Seen, own
 from ..parts.regions.regions import found, kept, there, with_truth
 from ..parts.trunk import Trunk
-from .dense import DenseRaw, DenseRule, head_in, look
+from .dense import DenseRaw, DenseRule, awaken, head_in, look
 from .stages import Looked, Stage
 
 
@@ -83,7 +83,9 @@ class TwoStageModel(nn.Module):
         proposing = In(self.out.channels[:n], self.out.strides[:n], classes)
         self.rpn_head = None if spec.rpn is None else spec.rpn_head.build(head_in(proposing, spec.rpn, 1))
         told = [In(self.out.channels, self.out.strides, classes, logits=s.logits(classes)) for s in spec.stages]
-        self.heads = nn.ModuleList(s.head.build(inp) for s, inp in zip(spec.stages, told))
+        pairs = [awaken(s, inp) for s, inp in zip(spec.stages, told)]
+        self.stages, self.heads = [s for s, _ in pairs], nn.ModuleList(m.pop("head") for _, m in pairs)
+        self.memory = nn.ModuleList(m for _, m in pairs)
         self.branches = nn.ModuleList(b.build(told[-1]) for b in spec.branches)
         self.sharing = any(b.shares for b in self.branches)
 
@@ -92,9 +94,8 @@ class TwoStageModel(nn.Module):
         xs = self.neck(self.backbone(self.spec.preprocess(images)))
         if self.rpn_head is None or self.spec.rpn is None:
             return TwoStageRaw(xs, None)
-        n = self.spec.rpn_levels or len(xs)
-        return TwoStageRaw(xs, look(self.rpn_head, self.spec.rpn, xs[:n], self.out.strides,
-                                    (images.shape[-2], images.shape[-1]), answer))
+        few, edge = xs[: self.spec.rpn_levels or len(xs)], (images.shape[-2], images.shape[-1])
+        return TwoStageRaw(xs, look(self.rpn_head, self.spec.rpn, few, self.out.strides, edge, answer))
 
     def propose(self, raw: TwoStageRaw, sizes: Tensor, training: bool,
                 given: Tensor | None = None) -> Float[Tensor, "B P 4"]:
@@ -137,7 +138,7 @@ class TwoStageModel(nn.Module):
 
     def look(self, i: int, xs: list[Tensor], boxes: Float[Tensor, "B P 4"], t: Targets) -> Looked:
         """Stage i in training: what it is trained on, and what it says there."""
-        s = self.spec.stages[i]
+        s = self.stages[i]
         every = s.label(self.candidates(boxes, t), t, self.classes)
         if s.once:
             (logits, deltas), features = self.see(i, xs, every.boxes)
@@ -158,14 +159,14 @@ class TwoStageModel(nn.Module):
         """
         t, xs = batch.targets, self.prepared(raw.levels)
         boxes = self.propose(raw, batch.sizes, True, t.proposals)
-        for i, s in enumerate(self.spec.stages):
+        for i, s in enumerate(self.stages):
             seen = self.look(i, xs[i], boxes, t)
             yield seen
-            if i + 1 < len(self.spec.stages):
+            if i + 1 < len(self.stages):
                 with torch.no_grad():
                     r = seen.regions
                     label = torch.where(r.labels < self.classes, r.labels, s.scores(seen.logits).argmax(-1))
-                    moved = bx.clip(s.coder.decode(r.boxes, own(seen.deltas, label)), batch.sizes)
+                    moved = bx.clip(s.moved(r.boxes, seen.deltas, label), batch.sizes)
                     boxes = kept(moved, (r.weight > 0) & (seen.place >= t.valid.sum(1, keepdim=True)))
 
     # `raw`, here and below: where the network was run already
@@ -174,19 +175,22 @@ class TwoStageModel(nn.Module):
         raw = raw or self(batch.images)
         out: Losses = {} if spec.rpn is None or raw.rpn is None else spec.rpn.loss(raw.rpn, t, 1, batch.sizes,
                                                                                    prefix="rpn_")
-        for i, (s, seen) in enumerate(zip(spec.stages, self.chain(raw, batch))):
-            cls, box = s.cost(seen.logits, seen.deltas, seen.regions, t)
-            n = normaliser(seen.regions.weight.sum())
-            tag = str(i) if len(spec.stages) > 1 else ""
-            own_n = n if s.divide == "sampled" else normaliser(seen.regions.positive.sum())
-            out |= {f"cls{tag}": s.weight * cls.sum() / n, f"box{tag}": s.weight * box.sum() / own_n}
-            out |= {f"{k}{tag}": v for k, v in s.repulsion(seen.deltas, seen.regions, t).items()}
+        for i, (s, seen) in enumerate(zip(self.stages, self.chain(raw, batch))):
+            said = s.losses(seen.logits, seen.deltas, seen.regions, t)
+            out |= said if len(self.stages) == 1 else {f"{k}{i}": v for k, v in said.items()}
         few = seen.regions.first(max(1, int(s.count * s.positive))).filled()
         for branch in self.branches:
             assert isinstance(branch, Branch)
             out |= branch.loss(raw.levels, few, t,
                                None if seen.features is None else seen.features[:, : few.labels.shape[1]])
         return out
+
+    def measure_targets(self, pictures: Callable[[], Iterator[Batch]], say: Callable[[str], None]) -> None:
+        """What a phase without gradient runs: the first stage's statistics of targets, on the proposals of now."""
+        s, coder = self.stages[0], self.stages[0].coder
+        assert isinstance(coder, ClassDelta), "stages.0.coder keeps what is measured class by class"
+        boxes = ((self.propose(self(b.images), b.sizes, True, b.targets.proposals), b.targets) for b in pictures())
+        say(coder.measure(s.answering(self.candidates(p, t), t, self.classes) for p, t in boxes))
 
     @torch.no_grad()
     def predict(self, images: Float[Tensor, "B 3 H W"], sizes: Tensor | None = None, proposals: Tensor | None = None,
@@ -212,8 +216,8 @@ class TwoStageModel(nn.Module):
 
     def by_class(self, i: int, xs: list[Tensor], at: Float[Tensor, "B R 4"], sizes: Tensor) -> tuple[Tensor, Tensor]:
         """(scores "B R C", boxes "B R G 4" cut to the picture) that stage i has for regions."""
-        s, ((logits, deltas), _) = self.spec.stages[i], self.see(i, xs, at)
-        return s.scores(logits), bx.clip(s.coder.decode(at[:, :, None], deltas), sizes)
+        s, ((logits, deltas), _) = self.stages[i], self.see(i, xs, at)
+        return s.scores(logits), bx.clip(s.boxes(at, deltas), sizes)
 
     def pairs(self, raw: TwoStageRaw, xs: list[list[Tensor]], sizes: Tensor, proposals: Tensor | None) -> Detections:
         """Every region as every class, after the last look."""

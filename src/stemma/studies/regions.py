@@ -11,11 +11,14 @@ takes runs of detectors, measures them on the same pictures and writes regions.j
     levels       of which level the features of a region are, by its size: PANet's "more than half from others"
     heights      the miss rate by the height of what is looked for, and the share of proposals whose bins collapse on
                  the map that is pooled from: RPN+BF's reason why a second look degrades small people
+    offsets      the effective dilation of deformable convolutions by the size of the object that they stand on, and on
+                 background: Deformable ConvNets' table 2
 
 A run is left out of a part that says nothing of it.
 """
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import replace
@@ -42,6 +45,7 @@ from ..metrics.miss import miss_rate
 from ..metrics.recall import average_recall
 from ..ops import roi
 from ..parts.dense.post import PerClassNMS
+from ..parts.regions.deformable import DeformConv, dilations
 from ..report import charts
 from ..report.tags import tag
 from ..skeletons.refined import RefinedModel
@@ -221,6 +225,44 @@ def heights(model: nn.Module, data: Dataset, device: str) -> list[dict[str, Any]
     return rows
 
 
+@torch.no_grad()
+def offsets(model: nn.Module, data: Dataset, device: str) -> list[dict[str, Any]] | None:
+    """Of each deformable convolution: {"layer", "plain": its dilation where no tap is moved, "background": the mean
+    effective dilation at cells in no object, "objects": [{"from", "to", "cells", "dilation"}, ...] by thirds of the
+    objects' sides, roots of areas in network pixels; a cell is of the smallest object in which its middle lies}. None
+    for a model without such layers."""
+    m: Any = model
+    layers = {n: float(c.dilation[0]) for n, c in m.named_modules() if isinstance(c, DeformConv)}
+    if not layers:
+        return None
+    sides: list[Tensor] = []
+    cells: dict[str, list[Tensor]] = {n: [] for n in layers}
+    for raw in outside.loader(m, data, m.recipe, batch=8, needs=frozenset({"boxes"})).epoch(0):
+        b = raw.to(device)
+        t, edge = b.targets, torch.tensor(b.images.shape[-2:], device=b.images.device)
+        side = (t.boxes[..., 2:] - t.boxes[..., :2]).clamp(min=0).prod(-1).sqrt().masked_fill(~t.valid, math.inf)
+        sides.append(side[t.valid])
+        for name, found in dilations(m, b.images).items():
+            h, w = found.shape[1:]
+            y, x = ((torch.arange(n, device=edge.device) + 0.5) * (edge[i] / n) for i, n in enumerate((h, w)))
+            x1, y1, x2, y2 = t.boxes[:, None, None].unbind(-1)
+            rows_, columns = y[:, None, None], x[:, None]
+            here = (rows_ >= y1) & (rows_ < y2) & (columns >= x1) & (columns < x2)
+            of = torch.where(here, side[:, None, None], math.inf).amin(-1) if side.shape[1] else found * 0 + math.inf
+            inside = (y[:, None] < b.sizes[:, :1, None]) & (x < b.sizes[:, 1:, None])
+            cells[name].append(torch.stack([of[inside], found[inside]]).cpu())
+    every = torch.cat(sides).cpu()
+    ends = [0.0, *every.quantile(torch.tensor([1 / 3, 2 / 3])).tolist(), math.inf] if len(every) else []
+    rows = []
+    for name, parts in cells.items():
+        of, value = torch.cat(parts, 1)
+        thirds = [(low, high, value[(of >= low) & (of < high)]) for low, high in zip(ends, ends[1:])]
+        rows.append({"layer": name, "plain": layers[name], "background": float(value[of == math.inf].mean()),
+                     "objects": [{"from": low, "to": high, "cells": len(v), "dilation": float(v.mean())}
+                                 for low, high, v in thirds]})
+    return rows
+
+
 # ---------------------------------------------------------------- the study
 
 
@@ -261,7 +303,7 @@ def study(runs: Sequence[str | Path], data: Any, out: str | Path, split: str = "
                 with unrefined(model):
                     row["before"] = mistakes(seen(model, pictures, where), score)
         for part, measured in going((("suppression", suppression), ("proposals", proposals), ("levels", levels),
-                                     ("heights", heights)), row["name"]):
+                                     ("heights", heights), ("offsets", offsets)), row["name"]):
             row[part] = measured(model, pictures, where) if part in wanted else None
         rows.append(row)
     record_ = {"data": pictures.info.name, "split": split, "pictures": len(pictures), "score": score, "rows": rows}
@@ -270,7 +312,7 @@ def study(runs: Sequence[str | Path], data: Any, out: str | Path, split: str = "
     return record_
 
 
-PARTS = ("overlap", "suppression", "mistakes", "proposals", "levels", "heights")
+PARTS = ("overlap", "suppression", "mistakes", "proposals", "levels", "heights", "offsets")
 
 
 def _range(low: float, high: float) -> str:
@@ -306,6 +348,10 @@ def tables(record: dict[str, Any]) -> list[tuple[str, list[str], list[list[str]]
             for r in have["heights"] for x in r["heights"]]
     out.append(("By height in pixels", ["run", "height", "objects", "miss rate", "proposals", "of which bins collapse"],
                 said))
+    said = [[r["name"], x["layer"], f"{x['plain']:g}", name, f"{v:.3f}"] for r in have["offsets"] for x in r["offsets"]
+            for name, v in (*((_range(o["from"], o["to"]), o["dilation"]) for o in x["objects"]),
+                            ("background", x["background"]))]
+    out.append(("Effective dilation by the side of the object", ["run", "layer", "plain", "pixels", "dilation"], said))
     return [part for part in out if part[2]]
 
 
@@ -348,5 +394,5 @@ if __name__ == "__main__":
     interrupts.command(main)
 
 
-__all__ = ["by_overlap", "collapsed", "groups_of", "heights", "levels", "missed_by_height", "mistakes", "page",
-           "proposals", "study", "suppression"]
+__all__ = ["by_overlap", "collapsed", "groups_of", "heights", "levels", "missed_by_height", "mistakes", "offsets",
+           "page", "proposals", "study", "suppression"]

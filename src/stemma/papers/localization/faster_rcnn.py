@@ -11,7 +11,7 @@ from ...parts.backbones.resnet import ResNet
 from ...parts.backbones.tiny import TinyResNet
 from ...parts.dense.anchors import Legacy, Pyramid
 from ...parts.dense.assign import ByIoU
-from ...parts.dense.coders import Delta
+from ...parts.dense.coders import ClassDelta, Delta
 from ...parts.dense.heads import RPNHead
 from ...parts.dense.losses import Sigmoid, SmoothL1, Softmax
 from ...parts.dense.post import PerClassNMS
@@ -20,12 +20,12 @@ from ...parts.dense.select import Proposals
 from ...parts.regions.heads import Align, FCHead, Res5Head
 from ...skeletons.dense import DenseRule
 from ...skeletons.two_stage import TwoStage
-from . import fast_rcnn
+from . import fast_rcnn, r_cnn
 
 
 def spec(preset: str = "paper") -> TwoStage:
-    """VGG-16 on VOC as published; "c4": ResNet-50 cut after its fourth stage; "alternating": the same net as "paper";
-    "small", "c4-small"."""
+    """VGG-16 on VOC as published; "c4": ResNet-50 cut after its fourth stage; "alternating": the same net as "paper",
+    with boxes by the statistics of each class; "small", "alternating-small", "c4-small"."""
     p = fast_rcnn.spec("paper")
     rpn = DenseRule(
         anchors=Legacy(), assign=ByIoU(0.7, 0.3, rescue=True, inside=True), sample=Random(256, 0.5), cls=Softmax(),
@@ -34,6 +34,8 @@ def spec(preset: str = "paper") -> TwoStage:
     stage = replace(p.stages[0], assign=ByIoU(0.5, 0.5), sample=Random(128, 0.25), coder=Delta((0.1, 0.1, 0.2, 0.2)),
                     count=128)
     net = replace(p, rpn_head=part(RPNHead), rpn=rpn, stages=(stage,))
+    if preset == "alternating":
+        return replace(net, stages=(replace(stage, coder=part(ClassDelta)),))
     if preset.startswith("c4"):
         rpn = replace(rpn, anchors=Pyramid((2.0, 4.0, 8.0, 16.0, 32.0)), assign=ByIoU(0.7, 0.3, rescue=True),
                       cls=Sigmoid(), proposals=Proposals(6000, 1000, 12000, 2000))
@@ -48,14 +50,18 @@ def spec(preset: str = "paper") -> TwoStage:
         head = (part(Res5Head, pool=Align(8, aligned=True), width=128, blocks=1, block="basic", deltas="agnostic")
                 if preset == "c4-small" else part(FCHead, pool=Align(7, aligned=True), width=128, deltas="agnostic"))
         stage = replace(stage, head=head, sample=Random(48, 0.33), box=SmoothL1(1 / 9), count=48, positive=0.33)
+        if preset == "alternating-small":
+            stage = replace(stage, head=head.but(deltas="class+background"), coder=part(ClassDelta))
         net = replace(net, backbone=part(TinyResNet, widths=(24, 64), blocks=2, levels=(1,)), rpn=rpn, stages=(stage,),
                       post=(PerClassNMS(0.3, 0.02, 50, pre=400),))
     return net
 
 
 def recipe(preset: str = "paper") -> Recipe:
-    """End-to-end: 70,000 steps of two pictures; "alternating": the four of sec. 3.2 in 240,000; "c4": 90,000 steps of
-    16; "small": ours, for two cores."""
+    """End-to-end: 70,000 steps of two pictures; "alternating": the four of sec. 3.2 in 240,000, and
+    before every second one the targets are measured; "c4": 90,000 steps of 16; "small": ours, for two cores."""
+    if preset == "alternating-small":
+        return replace(recipe("small"), phases=alternating(0.3, 0.02, 0.18, ()))
     if preset.endswith("small"):
         return Recipe(
             optimizer="muon", lr=0.04, other_lr=4e-3, momentum=0.95, weight_decay=1e-2, batch=16, length="100s",
@@ -70,14 +76,20 @@ def recipe(preset: str = "paper") -> Recipe:
         lr_mult=((r"backbone\.features\.[0-7]\.", 0.0), (r"\.bias$", 2.0)), resize=Resize("shortest", 600, 1000, 1),
     )
     if preset == "alternating":
-        proposed, looked = r"^rpn_", r"^(cls|box)"  # the losses of either look
-        return replace(plain, length="240000steps", phases=tuple(
-            Phase(name, share, learn, losses, milestones=(3 / 4,)) for name, share, learn, losses in (
-                ("proposals", 1 / 3, r"backbone|neck|rpn_head", proposed),
-                ("regions", 1 / 6, r"backbone|neck|heads", looked),
-                ("proposals again", 1 / 3, r"rpn_head", proposed), ("regions again", 1 / 6, r"heads", looked))
-        ))
+        phases = alternating(80_000, r_cnn.VOC / 2, 40_000, (3 / 4,))
+        return replace(plain, length=f"{240_000 + r_cnn.VOC}steps", phases=phases)
     return plain
+
+
+def alternating(propose: float, measure: float, look: float, falls: tuple[float, ...]) -> tuple[Phase, ...]:
+    """Sec. 3.2, 4-step alternating training: the proposal network, then the second look, each with the layers that both
+    share, and then both again with these asleep; targets are measured on the proposals that the look will see."""
+    def both(again: str, first: str, second: str) -> tuple[Phase, ...]:
+        return (Phase("proposals" + again, propose, first, r"^rpn_", milestones=falls),
+                Phase("targets" + again, measure, run="measure_targets"),
+                Phase("regions" + again, look, second, r"^(cls|box)", milestones=falls))
+
+    return (*both("", r"backbone|neck|rpn_head", r"backbone|neck|heads"), *both(" again", r"rpn_head", r"heads"))
 
 
 def resized(spec: TwoStage, recipe: Recipe, size: int) -> tuple[TwoStage, Recipe]:
@@ -100,7 +112,7 @@ PAPER = Paper(
     spec=spec,
     recipe=recipe,
     starts="ImageNet's VGG-16, or ResNet-50 for 'c4'; what is new is drawn",
-    presets=("paper", "alternating", "c4", "small", "c4-small"),
+    presets=("paper", "alternating", "c4", "small", "c4-small", "alternating-small"),
     summary="Fast R-CNN spent most of its time waiting for proposals from elsewhere. Here a 3x3 convolution over the "
     "detector's own features says at every cell, for nine boxes of fixed shapes, whether there is an object and how to "
     "move the box onto it. The few hundred best boxes are pooled from the same features and classified. Anchors make "
@@ -147,8 +159,8 @@ PAPER = Paper(
         "'alternating' trains the four steps as phases of one run, each with a rate of 1e-3 that falls at three "
         "quarters of it. The second starts from the first's backbone, where the paper starts again from ImageNet; and "
         "its proposals are made anew at each step, on features that learn, where the paper makes them once, on the "
-        "first's. The code measures the deviations of each class's targets on those; ours has .1, .1, .2 and .2, as "
-        "its end-to-end training.",
+        "first's. Before each second step a pass over the pictures measures the mean and deviation of each class's "
+        "targets, as the code does, and the net keeps them; layers go on from their numbers as they stand.",
         "'c4' has the heads and numbers of detectron2's R50-C4, but smooth L1 bent at 1/9 where detectron2 has none, "
         "two samples a bin and side, pictures of 800 pixels alone where detectron2 draws from 640 to 800, and strides "
         "on the 3x3 convolutions, where torchvision's ImageNet weights have them and detectron2's have not.",

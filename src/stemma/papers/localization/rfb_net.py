@@ -15,11 +15,13 @@ from . import deeplab, ssd
 
 LAYERS_300 = ((1024, 1, 2), (512, 2, 2), (256, 2, 2))  # channels, stride, visual
 LAYERS_512 = (*LAYERS_300, (256, 2, 1), (256, 2, 1))
+COCO_512 = (20.48, 51.2, 133.12, 215.04, 296.96, 378.88, 460.8, 542.72)  # sides of boxes, and of the next level's
 
 
 def spec(preset: str = "paper") -> Dense[DenseRule]:
-    """RFB Net 300; "rfb512"; "small"."""
-    p = ssd.spec("ssd512" if preset == "rfb512" else preset)
+    """RFB Net 300; "rfb512"; "rfb512-e", of more branches, on COCO; "small"."""
+    large = preset.startswith("rfb512")
+    p = ssd.spec("ssd512" if large else preset)
     anchors = p.rule.anchors
     assert isinstance(anchors, DefaultBoxes)
     # not in the paper: SSD's small with a block on each of its backbone's maps and one above, and norms that follow
@@ -27,22 +29,26 @@ def spec(preset: str = "paper") -> Dense[DenseRule]:
         neck = part(ReceptiveLevels, layers=((128, 1, 1), (128, 2, 1)), tail=((64, 128, *ssd.SHRINK),),
                     momentum=0.1)
         return replace(p, neck=neck, rule=replace(p.rule, anchors=replace(anchors, clip=True)))
-    fine = 5 if preset == "rfb512" else 4  # maps whose boxes have four shapes
+    fine = 5 if large else 4  # maps whose boxes have four shapes
     ratios = ((2.0, 3.0),) * fine + ((2.0,),) * 2
-    layers, tail = (LAYERS_512, ssd.EXTRAS_512[-1:]) if preset == "rfb512" else (LAYERS_300, ssd.EXTRAS_300[-2:])
-    return replace(p, backbone=p.backbone.but(scale=0.0), neck=part(ReceptiveLevels, layers=layers, tail=tail),
-                   rule=replace(p.rule, anchors=replace(anchors, ratios=ratios, clip=True)))
+    layers, tail = (LAYERS_512, ssd.EXTRAS_512[-1:]) if large else (LAYERS_300, ssd.EXTRAS_300[-2:])
+    neck, anchors = part(ReceptiveLevels, layers=layers, tail=tail), replace(anchors, ratios=ratios, clip=True)
+    if preset == "rfb512-e":
+        neck = neck.but(layers=tuple((*row[:2], 1) for row in layers), first="rfb-s-e", kind="rfb-e", join=256)
+        anchors = replace(anchors, small=COCO_512[:-1], large=COCO_512[1:])
+    return replace(p, backbone=p.backbone.but(scale=0.0), neck=neck, rule=replace(p.rule, anchors=anchors))
 
 
 def recipe(preset: str = "paper") -> Recipe:
     """300 epochs of VOC from 4e-3, a tenth from epochs 150, 200 and 250, after a rise from 1e-6 over five (authors'
-    code); "small": SSD's small."""
+    code); "rfb512-e": 150 of COCO, a tenth from 90, 120 and 140; "small": SSD's small."""
     if preset == "small":
         return ssd.recipe("small")
-    p = ssd.recipe("ssd512" if preset == "rfb512" else "paper")
-    return replace(p, lr=4e-3, length="300epochs", milestones=(1 / 2, 2 / 3, 5 / 6), warmup=5 / 300,
+    p = ssd.recipe("ssd512" if preset.startswith("rfb512") else "paper")
+    p = replace(p, lr=4e-3, length="300epochs", milestones=(1 / 2, 2 / 3, 5 / 6), warmup=5 / 300,
                    warmup_factor=1e-6 / 4e-3, lr_mult=(), no_decay="",
                    augment=replace(p.augment, expand=0.6, crop_every=True))
+    return p if preset != "rfb512-e" else replace(p, length="150epochs", milestones=(0.6, 0.8, 14 / 15), warmup=5 / 150)
 
 
 def resized(spec: Dense[DenseRule], recipe: Recipe, size: int) -> tuple[Dense[DenseRule], Recipe]:
@@ -89,6 +95,7 @@ PAPER = Paper(
         Fact("boxes", 11_620, 20, source="maps of 38, 19, 10, 5 cells a side with six a cell, 3 and 1 with four"),
         Fact("parameters", 36_531_296, 20, source="sum over the layers of the authors' code"),
         Fact("boxes", 32_756, 20, variant="rfb512", source="maps of 64 to 4 with six a cell, 2 and 1 with four"),
+        Fact("parameters", 49_935_326, 80, variant="rfb512-e", source="sum over the layers of the authors' larger net"),
     ),
     notes=(
         "neck.kind and neck.first take rfb, rfb-s, inception, aspp and deformable: the blocks of the paper's "
@@ -99,13 +106,16 @@ PAPER = Paper(
         "Branches are added in full (neck.scale=1), as the code's nets do; its blocks' own default is .1.",
         "Blocks dilate by 2, 3 and 5 (visual 2), the last two of 512 by 1, 2 and 3, and 1, 3, 3 and 5 on conv4_3.",
         "Boxes of COCO have 7 % of the side on the finest map: --set rule.anchors.small=21,45,99,153,207,261 with the "
-        "same shifted as large. RFB Net 512-E, which upsamples fc7's block onto conv4_3, is not here.",
+        "same shifted as large. 'rfb512-e' has COCO's at 512.",
+        "'rfb512-e' is the authors' larger net: blocks that reach seven cells, and on the finest map a block of 256 "
+        "channels of conv4_3 and 256 of fc7, enlarged (neck.join). Its rates fall where the code's for COCO do; the "
+        "end, 150 epochs, is ours: the code's 300 are its default for VOC.",
         "The paper's VOC schedule ends earlier than the code's 300 epochs; this is the code's.",
         "Pictures are cropped, and then zoomed out with probability .6; a crop's overlap is asked of every object, as "
         "in the code (SSD's asks one: recipe.augment.crop_every=false). Its canvas may also change shape.",
         "Scores from .01, the best 200 (its test has .01 and 200 a class).",
     ),
-    presets=("paper", "small", "rfb512"),
+    presets=("paper", "small", "rfb512", "rfb512-e"),
     size=Size("the side of the square; default boxes in proportion, and the steps of maps that are laid out by their "
               "cells, as SSD's", resized),
 )

@@ -2,13 +2,16 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
 import torch
-from jaxtyping import Float
-from torch import Tensor
+from jaxtyping import Float, Int
+from torch import Tensor, nn
 
+from ...core.part import In
+from ...core.sentence import many
 from ...ops import boxes as bx
 from ...ops.constants import constant
 
@@ -56,6 +59,48 @@ class MeasuredDelta(Delta):
     when it begins; without `fit` it keeps those that stand here."""
 
     fit: bool = True
+
+
+class ClassDelta(nn.Module):
+    """`Delta` by the means and deviations of each class's own targets, as the release of Fast R-CNN has them, for heads
+    that say a box of each class and one of background. A phase of the training measures them
+    (`TwoStageModel.measure_targets`) and the net keeps them; until then means are 0 and deviations `stds`.
+    """
+
+    means: Tensor
+    stds: Tensor
+
+    def __init__(self, inp: In, stds: tuple[float, ...] = (0.1, 0.1, 0.2, 0.2)) -> None:
+        super().__init__()
+        self.usual = stds
+        self.register_buffer("means", torch.zeros(inp.classes + 1, 4))
+        self.register_buffer("stds", torch.tensor(stds).repeat(inp.classes + 1, 1))
+
+    def encode(self, ref: Float[Tensor, "*A 1 4"], box: Float[Tensor, "*A 1 4"]) -> Float[Tensor, "*A G 4"]:
+        return (Delta().encode(ref, box) - self.means) / self.stds
+
+    def decode(self, ref: Float[Tensor, "*A 1 4"], code: Float[Tensor, "*A G 4"]) -> Float[Tensor, "*A G 4"]:
+        return Delta().decode(ref, code * self.stds + self.means)
+
+    def measure(self, found: Iterable[tuple[Float[Tensor, "N 4"], Float[Tensor, "N 4"], Int[Tensor, " N"]]]) -> str:
+        """From (regions, their objects' boxes, their classes), each counted with its mirror image, as training has it.
+        Classes with less than two targets, or targets that are all one, keep what is usual. Returns what was found, in
+        a line."""
+        sums = self.means.new_zeros(3, len(self.means), 4, dtype=torch.float64)
+        for ref, box, label in found:
+            code = Delta().encode(ref, box).double()
+            mirrored = code * code.new_tensor((-1.0, 1.0, 1.0, 1.0))
+            for i, v in enumerate((torch.ones_like(code), code, code.square())):
+                sums[i].index_add_(0, label, v + (mirrored if i == 1 else v))
+        count, mean, square = sums[0], *(sums[1:] / sums[0].clamp(min=1))
+        deviation = (square - mean.square()).clamp(min=0).sqrt()
+        known = ((count > 2) & (deviation > LEAST)).all(1, keepdim=True)
+        self.means.copy_(torch.where(known, mean, 0.0))
+        self.stds.copy_(torch.where(known, deviation, deviation.new_tensor(self.usual)))
+        few = int((~known[:-1]).sum())
+        return (f"targets of {int(count[:, 0].sum() / 2):,} regions, class by class; deviations "
+                f"{', '.join(f'{v:.3f}' for v in self.stds[:-1].mean(0).tolist())} in the mean"
+                + f"; too few of {many(few, 'class', 'classes')}, which keep the usual ones" * bool(few))
 
 
 @dataclass(frozen=True)

@@ -139,19 +139,37 @@ class DeformVoteHead(VoteHead):
 
 
 @torch.no_grad()
-def reach(model: nn.Module, images: Float[Tensor, "B 3 H W"]) -> dict[str, float]:
-    """Mean length of the offsets of each deformable convolution, in cells: how far beyond its grid it looks (sec. 4.2,
-    effective dilation)."""
-    found: dict[str, float] = {}
+def offsets(model: nn.Module, images: Float[Tensor, "B 3 H W"]) -> dict[str, tuple[DeformConv, Tensor]]:
+    """Of each deformable convolution by its name, itself and where its taps are moved, "B G k k 2 H W": for each group
+    of channels and each tap (row, column) by how many cells, (y, x)."""
+    found: dict[str, tuple[DeformConv, Tensor]] = {}
 
-    def note(name: str) -> Any:
+    def note(name: str, m: DeformConv) -> Any:
         def hook(_: nn.Module, __: Any, out: Tensor) -> None:
-            found[name] = float(out.unflatten(1, (-1, 2)).norm(dim=2).mean())
+            found[name] = m, out.float().unflatten(1, (-1, int(m.kernel_size[0]), int(m.kernel_size[0]), 2))
 
         return hook
 
-    handles = [m.offset.register_forward_hook(note(n)) for n, m in model.named_modules() if isinstance(m, DeformConv)]
+    layers = [(n, m) for n, m in model.named_modules() if isinstance(m, DeformConv)]
+    handles = [m.offset.register_forward_hook(note(n, m)) for n, m in layers]
     model(images)
     for h in handles:
         h.remove()
+    return found
+
+
+def reach(model: nn.Module, images: Float[Tensor, "B 3 H W"]) -> dict[str, float]:
+    """Mean length of the offsets of each deformable convolution, in cells: how far its taps leave their grid."""
+    return {name: float(away.norm(dim=4).mean()) for name, (_, away) in offsets(model, images).items()}
+
+
+def dilations(model: nn.Module, images: Float[Tensor, "B 3 H W"]) -> dict[str, Float[Tensor, "B H W"]]:
+    """Effective dilation of each deformable convolution at every place (sec. 4.2, table 2): the mean distance of taps
+    that are neighbours, in cells, over its groups. Where no tap is moved it is the layer's dilation."""
+    found = {}
+    for name, (m, away) in offsets(model, images).items():
+        step = torch.arange(away.shape[2], device=away.device) * float(m.dilation[0])
+        at = away + torch.stack(torch.meshgrid(step, step, indexing="ij"), -1)[..., None, None]
+        down, right = at.diff(dim=2).norm(dim=4), at.diff(dim=3).norm(dim=4)
+        found[name] = torch.cat([down.flatten(1, 3), right.flatten(1, 3)], 1).mean(1)
     return found
