@@ -100,7 +100,7 @@ def test_choices_beside_numbers_are_done_by_pictures_alone(lives: Callable[..., 
         lives(World(act=both))
     card, _ = lives(World(act=both), "")
     assert card.actions == (*(f"go choice {i}" for i in range(5)), "turn action 0", "turn action 1")
-    for odd in (spaces.Text(3), spaces.Box(-1, 1, (0,), np.float32), spaces.Box(0, 2**40, (1,), np.int64)):
+    for odd in (spaces.Text(3), spaces.Box(-1, 1, (0,), np.float32), spaces.Box(0, 2**40, (1,), np.int64), spaces.Dict()):
         for prefix in ("gym:", ""):
             with pytest.raises(StemmaError, match="takes actions of .*; choices and boxes of fractions can be said"):
                 lives(World(act=odd), prefix)

@@ -170,11 +170,10 @@ def _actions(space: Any, name: str) -> tuple[tuple[str, ...], Callable[[np.ndarr
     """(names of the numbers, numbers -> the environment's own action, whether they are choices)."""
     from gymnasium import spaces
 
-    if isinstance(space, spaces.Dict | spaces.Tuple):
-        keys, parts = zip(*((".".join(k), _actions(s, name)) for k, s in parts_of(space)))
-        act = several(space, [(len(own), does) for own, does, _ in parts])
-        return (tuple(f"{k} {n}" for k, (own, _, _) in zip(keys, parts) for n in own), act,
-                any(held for _, _, held in parts))
+    if isinstance(space, spaces.Dict | spaces.Tuple) and (leaves := parts_of(space)):
+        parts = [(".".join(keys), *_actions(s, name)) for keys, s in leaves]
+        return (tuple(f"{called} {n}" for called, own, _, _ in parts for n in own),
+                several(space, [(len(own), does) for _, own, does, _ in parts]), any(held for *_, held in parts))
     sizes, _ = choices_of(space)
     if len(sizes) == 1 and sizes[0] > FEW:
         return tuple(f"choice {i}" for i in range(sizes[0])), lambda a: as_chosen(space, [int(np.argmax(a))]), True

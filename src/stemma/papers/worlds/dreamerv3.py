@@ -80,14 +80,14 @@ def spec(preset: str = "paper") -> Dreaming:
 
 
 def prepare(p: World, info: Info) -> World:
-    """Sees what the world shows, numbers and pictures, in the place of a picture alone; takes choices where it has
-    them."""
+    """Sees what the world shows, numbers and pictures, and not a picture alone; takes choices where it has them."""
     picture, told = p.senses[0], p.heads[0] if p.heads else None
     assert isinstance(p.actor, Part)
     first, units, depth = p.actor["norm"] == "layer", p.actor["units"], picture.net["depth"]
-    both = [seen(channel, width, 0, depth, units, p.actor["layers"], first,
-                 made=info.numbers if channel == "vector" else ()) if width else (picture, told)
-            for channel, width in info.inputs or (("image", 0),) if not channel.startswith("token")]
+    both: list[tuple[Sense, Head | None]] = [
+        seen(channel, width, 0, depth, units, p.actor["layers"], first, made=info.numbers * (channel == "vector"))
+        if width else (picture, told)
+        for channel, width in info.inputs or (("image", 0),) if not channel.startswith("token")]
     heads = (*(h for _, h in both if h and told), *p.heads[1:])
     return replace(p, senses=tuple(s for s, _ in both), heads=heads, actor=p.actor.but(choices=info.choices))
 
