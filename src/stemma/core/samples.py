@@ -70,6 +70,9 @@ class Info:
     # chosen at a time
     inputs: tuple[tuple[str, int], ...] = ()
     choices: tuple[int, ...] = ()
+    # what the numbers of the channel "vector" are, one run behind the other: "numbers", "flags" (each 0 or 1) or a
+    # "choice" (one of so many is 1); none: they are numbers
+    numbers: tuple[tuple[str, int], ...] = ()
     difficult: bool = False  # what counts as crowd are single objects that Pascal VOC calls difficult
 
     def classes_for(self, task: str) -> Classes:

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from ..core.part import Count, In, Part
 from ..core.types import Losses, StemmaError
-from ..parts.worlds.acting import Scale, Shadow, accounted, lambda_returns
+from ..parts.worlds.acting import Scale, Shadow, accounted, ends_of, lambda_returns
 from ..parts.worlds.dynamics import State, flat
 from ..parts.worlds.latents import kept, unkept
 from ..parts.worlds.normed import TwoHotHead
@@ -210,7 +210,7 @@ class Dreamer(WorldModel):
         each step returns (`begun`). Gradients reach the world model. The last step of an episode is masked."""
         h, head = self.spec.behaviour, self.nets["terminal"]
         said, shares, slow = self._judged(self.dynamics.features(posts).flatten(0, 1))
-        last = torch.cat([batch["first"][:, 1:], torch.zeros_like(batch["first"][:, :1])], 1) | batch["terminal"].bool()
+        last = ends_of(batch)
         going = (1 - batch["terminal"].float()) * head.discount
         returns = lambda_returns(batch["reward"].float(), going, begun, h.lam, last)
         target = torch.cat([returns, torch.zeros_like(returns[:, :1])], 1).flatten()

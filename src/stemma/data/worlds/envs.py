@@ -53,6 +53,7 @@ class EnvCard:
     choices: tuple[int, ...] = ()  # sizes of groups of numbers of which the largest is taken
     words: tuple[str, ...] = ()  # what the numbers of its channel "token" stand for
     held: str = ""  # the world in which it is evaluated, where that is another
+    numbers: tuple[tuple[str, int], ...] = ()  # what the numbers of its channel "vector" are (`Info.numbers`)
 
 
 # ---------------------------------------------------------------- worlds of others, made alike
@@ -89,7 +90,7 @@ def adapted(
             total, over, cut = 0.0, False, False
             for _ in range(repeat):
                 _, reward, over, cut, _ = inner.step(act(np.clip(action, -1, 1)))
-                total += float(reward)
+                total += gym.one_number(reward)
                 if over or cut:
                     break
             self.taken += 1
@@ -347,10 +348,13 @@ def get(name: str) -> EnvCard:
         return _messenger(own)
     if kind == "langroom":
         return _langroom(own)
+    if kind in ("vln", "vln-ce"):
+        raise StemmaError(f"'{own}': VLN-CE needs Habitat, a simulator, and scenes of Matterport3D, given on request; "
+                          "neither comes by pip, and it is not among the worlds here")
     if kind == "t-maze":
         return EnvCard(own, "a sign at the beginning, a corridor, a turn that it told", "gymnasium",
                        partial(t_maze.world, own), t_maze.SIDES, t_maze.length_of(own) + 1, "choice",
-                       (("vector", t_maze.WIDTH),), (len(t_maze.SIDES),))
+                       (("vector", t_maze.WIDTH),), (len(t_maze.SIDES),), numbers=(("choice", t_maze.WIDTH),))
     key = own.lower().replace("_", "-")
     key = key if key in ENVS else next((k for k in ENVS if k.replace("-", "") == key.replace("-", "")), key)
     if key not in ENVS:
@@ -385,7 +389,7 @@ def _native(name: str) -> EnvCard:
     found = native.look(name)
     return EnvCard(name, f"{name.partition(':')[2]} with its own numbers and choices", "gymnasium",
                    partial(native.world, name), found.actions, found.limit, "choice" if found.choices else "uniform",
-                   found.inputs, found.choices, found.words)
+                   found.inputs, found.choices, found.words, numbers=found.numbers)
 
 
 @lru_cache(maxsize=8)
@@ -463,7 +467,7 @@ def info_of(name: str) -> Info:
     card = get(name)
     inputs = card.inputs or (("image", 0),)
     return Info(card.name, "env", Classes(card.actions), (*dict(inputs), "reward", "terminal"), inputs=inputs,
-                choices=card.choices)
+                choices=card.choices, numbers=card.numbers)
 
 
 def need(package: str, name: str) -> None:

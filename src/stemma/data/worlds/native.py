@@ -2,11 +2,13 @@
 
     gym:CartPole-v1, gym:ALE/Pong-v5, gym:my_module:My-v0      gymnasium's by their ids
     gym:CrafterReward-v1                                       crafter's, which knows the older gym alone
+    gym:VizdoomBasic-v1                                        ViZDoom's own scenarios
     minigrid:GoToDoor-5x5                                      MiniGrid's; its mission comes as tokens, a word a step
     atari:pong, atari100k:pong                                 Atari's games by the protocols of DreamerV3 (`atari`)
 
-`+image` behind a name adds a picture to what is seen. An observation's numbers are the channel "vector", a picture
-is "image", a word "token". One of several choices is taken by the largest of its numbers: a one-hot action says it.
+`+image` behind a name adds a picture to what is seen. An observation's numbers are the channel "vector", its choices
+and flags among them, a picture (`picture_of`) is "image", a word "token". One of several choices is taken by the
+largest of its numbers: a one-hot action says it.
 """
 from __future__ import annotations
 
@@ -23,13 +25,28 @@ import numpy as np
 
 from ...core.types import StemmaError
 from . import atari
-from .gym import check_senses, guarded, limit_of, scaled_to, shrink
+from .gym import (
+    as_chosen,
+    check_senses,
+    choices_of,
+    drawn,
+    guarded,
+    limit_of,
+    numbers_of,
+    one_number,
+    parts_of,
+    scaled_to,
+    several,
+    shrink,
+)
 
 PREFIXES = ("gym:", "minigrid:", *atari.PREFIXES)
 LEAST = 16  # a smaller array of bytes is a grid of codes and no picture
+RANGES = ((0.0, 1.0), (-1.0, 1.0), (0.0, 255.0))  # of numbers that pictures are made of
 # what an id begins with: the package that brings it, and how it is installed
 PACKAGES = (*((head, "ale_py", "stemma-vision[worlds]") for head in ("ALE/", *atari.PREFIXES)),
             ("MiniGrid", "minigrid", "stemma-vision[worlds]"),
+            ("Vizdoom", "vizdoom.gymnasium_wrapper", "stemma-vision[worlds]"),
             ("BabyAI", "minigrid", "stemma-vision[worlds]"), ("Crafter", "crafter", "stemma-vision[worlds]"),
             ("CarRacing", "Box2D", "stemma-vision[worlds]"), ("LunarLander", "Box2D", "stemma-vision[worlds]"),
             ("Bipedal", "Box2D", "stemma-vision[worlds]"))
@@ -45,6 +62,7 @@ class Native:
     choices: tuple[int, ...]
     inputs: tuple[tuple[str, int], ...]
     limit: int
+    numbers: tuple[tuple[str, int], ...] = ()  # what those of "vector" are (`Info.numbers`)
     words: tuple[str, ...] = ()  # of its missions
     mission: tuple[str, ...] | None = None  # where in what is seen these are said
 
@@ -72,8 +90,8 @@ def made(name: str) -> Any:
     for head, package, install in PACKAGES:
         if not ident.startswith(head):
             continue
-        if importlib.util.find_spec(package) is None:
-            raise StemmaError(f"the environment '{name}' needs the package {package}, which is not installed: pip "
+        if importlib.util.find_spec(brought := package.partition(".")[0]) is None:
+            raise StemmaError(f"the environment '{name}' needs the package {brought}, which is not installed: pip "
                               f"install '{install}'")
         if package == "crafter":
             return _crafter(reward="NoReward" not in ident)
@@ -133,20 +151,48 @@ def _crafter(reward: bool) -> Any:
 # ---------------------------------------------------------------- what is seen
 
 
-def is_picture(space: Any) -> bool:
-    """Whether a space is one of pictures: bytes [H, W, 1 or 3] of some size."""
-    shape: tuple[int, ...] = getattr(space, "shape", None) or ()
-    return space.dtype == np.uint8 and len(shape) == 3 and shape[2] in (1, 3) and min(shape[:2]) >= LEAST
+@dataclass(frozen=True)
+class Picture:
+    """How a leaf of what is shown is a picture. axis: where its colours lie, none: it is grey. stack: its first axis
+    is several pictures, of which the last is the newest. scale: (the number that is black, steps of 255 a number)."""
+
+    axis: int | None
+    stack: bool
+    scale: tuple[float, float] | None
+
+    def __call__(self, seen: Any) -> np.ndarray:
+        """uint8 [H, W, 3]."""
+        x = np.asarray(seen)[-1] if self.stack else np.asarray(seen)
+        x = x[..., None] if self.axis is None else np.moveaxis(x, self.axis, 2)[..., :3]
+        if self.scale is not None:
+            x = ((x.astype(np.float32) - self.scale[0]) * self.scale[1]).round().clip(0, 255).astype(np.uint8)
+        return np.repeat(x, 3, 2) if x.shape[2] == 1 else x
 
 
-def parts_of(space: Any) -> list[tuple[tuple[str, ...], Any]]:
-    """The leaves of a space: (keys, space)."""
-    inner = getattr(space, "spaces", None)
-    if isinstance(inner, dict):
-        return [((k, *keys), s) for k, v in inner.items() for keys, s in parts_of(v)]
-    if isinstance(inner, tuple):
-        return [((str(i), *keys), s) for i, v in enumerate(inner) for keys, s in parts_of(v)]
-    return [((), space)]
+def picture_of(space: Any) -> Picture | None:
+    """How a space shows a picture, or None where it shows none. A picture is [H, W, C] or [C, H, W] of 1 or 3 colours,
+    or [H, W, 4], whose last is opacity; it is of bytes, or of numbers from 0 to 1, from -1 to 1 or from 0 to 255. Bytes
+    may be [H, W]. Two to eight of these, one behind the other, are a picture too."""
+    from gymnasium import spaces
+
+    if not isinstance(space, spaces.Box) or (how := _laid(space.shape)) is None:
+        return None
+    if space.dtype == np.uint8:
+        return Picture(*how, None)
+    low, high = float(space.low.min()), float(space.high.max())
+    fits = (low, high) in RANGES and (high == 255 or np.issubdtype(space.dtype, np.floating)) and len(space.shape) > 2
+    return Picture(*how, (low, 255 / (high - low))) if fits else None
+
+
+def _laid(shape: tuple[int, ...]) -> tuple[int | None, bool] | None:
+    """(the axis of a picture's colours, whether it is a stack of them) of an array, or None where it is none."""
+    for axis, counts in ((2, (1, 3, 4)), (0, (1, 3))):
+        if len(shape) == 3 and shape[axis] in counts and min(shape[:axis] + shape[axis + 1 :]) >= LEAST:
+            return axis, False
+    if len(shape) == 2:
+        return (None, False) if min(shape) >= LEAST else None
+    inner = _laid(shape[1:]) if len(shape) in (3, 4) and 2 <= shape[0] <= 8 else None
+    return None if inner is None or inner[1] else (inner[0], True)
 
 
 def taken(seen: Any, keys: tuple[str, ...]) -> Any:
@@ -207,65 +253,70 @@ def look(name: str) -> Native:
 
     env = guarded(made(name), name)
     try:
-        numbers, pictures, words, mission = 0, 0, tuple[str, ...](), None
+        runs: list[tuple[str, int]] = []
+        pictures, words, mission = 0, tuple[str, ...](), None
         for keys, s in parts_of(env.observation_space):
+            called = ".".join(keys)
             if is_text(s):
                 told = words_of(s) or ()
                 if mission is None and _told(env, keys, told):
                     words, mission = told, keys
                     continue
                 why = "says its words beside others" if mission is not None else "does not tell its words beforehand"
-                warnings.warn(f"'{'.'.join(keys) or 'text'}' of the environment '{name}' {why}, and is left out",
-                              stacklevel=2)
-            elif is_picture(s):
+                warnings.warn(f"'{called or 'text'}' of the environment '{name}' {why}, and is left out", stacklevel=2)
+            elif (picture := picture_of(s)) is not None:
                 pictures += 1
-            elif isinstance(s, spaces.Box | spaces.Discrete | spaces.MultiDiscrete | spaces.MultiBinary):
-                numbers += int(spaces.flatdim(s))
+                if picture.stack or picture.axis == 2 and s.shape[2] == 4:
+                    warnings.warn(f"'{called or 'picture'}' of the environment '{name}' is {s.shape}: "
+                                  + ("several pictures, of which the last is seen" if picture.stack else
+                                     "its fourth colour is taken for opacity, and left out"), stacklevel=2)
+            elif isinstance(s, spaces.Discrete | spaces.MultiDiscrete):
+                runs += [("choice", int(n)) for n in np.ravel(s.n if isinstance(s, spaces.Discrete) else s.nvec)]
+            elif isinstance(s, spaces.Box | spaces.MultiBinary):
+                kind = "numbers" if isinstance(s, spaces.Box) else "flags"
+                runs += [(kind, int(spaces.flatdim(s)))] * (spaces.flatdim(s) > 0)
             else:
-                raise StemmaError(f"the environment '{name}' shows {'.'.join(keys) or 'something'} as "
+                raise StemmaError(f"the environment '{name}' shows {called or 'something'} as "
                                   f"{type(s).__name__}; numbers, choices and pictures can be seen")
         if pictures > 1:
             raise StemmaError(f"the environment '{name}' shows {pictures} pictures; one can be seen")
         inputs = [("image", 0)] * (pictures > 0 or name.endswith("+image"))
-        inputs += [(k, n) for k, n in (("vector", numbers), ("token", len(words))) if n]
+        inputs += [(k, n) for k, n in (("vector", sum(n for _, n in runs)), ("token", len(words))) if n]
         if not inputs:
             raise StemmaError(f"the environment '{name}' shows nothing that can be seen; where it draws itself, "
                               f"{name}+image looks at that")
         actions, choices = actions_of(env.action_space, name)
-        return Native(name, actions, choices, tuple(inputs), limit_of(env, name), words, mission)
+        special = tuple(runs) if any(kind != "numbers" for kind, _ in runs) else ()
+        return Native(name, actions, choices, tuple(inputs), limit_of(env, name), special, words, mission)
     finally:
         env.close()
 
 
 def actions_of(space: Any, name: str) -> tuple[tuple[str, ...], tuple[int, ...]]:
-    """(names of an action's numbers, sizes of its choices)."""
-    from gymnasium import spaces
-
-    if isinstance(space, spaces.Discrete | spaces.MultiDiscrete | spaces.MultiBinary):
-        sizes = (int(space.n),) if isinstance(space, spaces.Discrete) else tuple(
-            int(n) for n in (np.asarray(space.nvec).reshape(-1) if isinstance(space, spaces.MultiDiscrete)
-                             else np.full(int(np.prod(space.shape)), 2)))
-        several = len(sizes) > 1
-        names = tuple(f"choice {g} {i}" if several else f"choice {i}" for g, n in enumerate(sizes) for i in range(n))
-        return names, sizes
-    if isinstance(space, spaces.Box) and space.shape and np.issubdtype(space.dtype, np.floating):
-        return tuple(f"action {i}" for i in range(int(np.prod(space.shape)))), ()
-    raise StemmaError(f"the environment '{name}' takes actions of {type(space).__name__}; choices and boxes of numbers "
-                      "can be said")
+    """(names of an action's numbers, sizes of its choices). Raises `StemmaError` where it has choices and numbers."""
+    leaves = parts_of(space)
+    sizes = tuple(n for _, s in leaves for n in choices_of(s)[0])
+    if not sizes:
+        counts = [numbers_of(s, name) for _, s in leaves] or [numbers_of(space, name)]
+        return tuple(f"action {i}" for i in range(sum(counts))), ()
+    if any(not choices_of(s)[0] for _, s in leaves):
+        bare = name.removeprefix("gym:").removesuffix("+image")
+        raise StemmaError(f"an action of the environment '{name}' holds choices and other numbers at once; where it "
+                          f"draws itself, '{bare}' is the same world by its pictures, with numbers for both")
+    head = [f"choice {g}" for g in range(len(sizes))] if len(sizes) > 1 else ["choice"]
+    return tuple(f"{what} {i}" for what, n in zip(head, sizes) for i in range(n)), sizes
 
 
-def doing(space: Any, choices: tuple[int, ...]) -> Callable[[np.ndarray], Any]:
+def doing(space: Any) -> Callable[[np.ndarray], Any]:
     """Our numbers as the environment's own action."""
     from gymnasium import spaces
 
-    if choices:
-        ends = np.cumsum(choices)[:-1]
-        chosen = lambda a: np.array([int(x.argmax()) for x in np.split(np.asarray(a), ends)])
-        if isinstance(space, spaces.Discrete):
-            return lambda a: int(chosen(a)[0]) + int(space.start)
-        first = np.asarray(getattr(space, "start", 0)).reshape(-1)
-        return lambda a: (chosen(a) + first).reshape(space.shape).astype(space.dtype)
-    return scaled_to(space)
+    if isinstance(space, spaces.Dict | spaces.Tuple):
+        return several(space, [(sum(choices_of(s)[0]) or int(np.prod(s.shape)), doing(s)) for _, s in parts_of(space)])
+    if not (choices := choices_of(space)[0]):
+        return scaled_to(space)
+    ends = np.cumsum(choices)[:-1]
+    return lambda a: as_chosen(space, [int(x.argmax()) for x in np.split(np.asarray(a), ends)])
 
 
 def world(name: str, size: int, grey: bool, senses: tuple[str, ...]) -> Any:
@@ -276,13 +327,13 @@ def world(name: str, size: int, grey: bool, senses: tuple[str, ...]) -> Any:
 
     found, inner = look(name), made(name)
     leaves = parts_of(inner.observation_space)
-    picture = next((keys for keys, s in leaves if is_picture(s)), None)
-    numbers = [(keys, s) for keys, s in leaves if not is_picture(s) and not is_text(s)]
+    picture = next(((keys, how) for keys, s in leaves if (how := picture_of(s)) is not None), None)
+    numbers = [(keys, s) for keys, s in leaves if picture_of(s) is None and not is_text(s)]
     widths = dict(found.inputs)
     check_senses(f"the environment '{name}'", (k for k in senses if k != "image"), tuple(widths))
     if "image" in senses and picture is None and "rgb_array" not in inner.metadata.get("render_modes", ()):
         raise StemmaError(f"the environment '{name}' does not draw itself, and a picture is wanted")
-    act = doing(inner.action_space, found.choices)
+    act = doing(inner.action_space)
 
     class World(gymnasium.Env):
         observation_space = spaces.Dict({
@@ -296,13 +347,16 @@ def world(name: str, size: int, grey: bool, senses: tuple[str, ...]) -> Any:
             out: dict[str, np.ndarray] = {}
             for k in senses:
                 if k == "image":
-                    drawn = np.asarray(inner.render() if picture is None else taken(seen, picture))
-                    out[k] = shrink(np.repeat(drawn, 3, 2) if drawn.shape[2] == 1 else drawn, size, grey)
+                    whole = drawn(inner, name) if picture is None else picture[1](taken(seen, picture[0]))
+                    out[k] = shrink(whole, size, grey)
                 elif k == "token":
                     out[k] = self.words.next()
                 else:
-                    flat = [np.asarray(spaces.flatten(s, taken(seen, keys)), np.float32) for keys, s in numbers]
-                    out[k] = np.concatenate(flat)
+                    out[k] = np.concatenate([np.asarray(spaces.flatten(s, taken(seen, keys)), np.float32)
+                                             for keys, s in numbers])
+                    if len(out[k]) != widths[k]:
+                        raise StemmaError(f"the environment '{name}' shows {len(out[k])} numbers, and its "
+                                          f"observation_space says {widths[k]}; mend either")
             return out
 
         def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> Any:
@@ -316,7 +370,7 @@ def world(name: str, size: int, grey: bool, senses: tuple[str, ...]) -> Any:
         def step(self, action: np.ndarray) -> Any:
             seen, reward, over, cut, _ = inner.step(act(action))
             self.steps += 1
-            return self._seen(seen), float(reward), bool(over), bool(cut) or self.steps >= found.limit, {}
+            return self._seen(seen), one_number(reward), bool(over), bool(cut) or self.steps >= found.limit, {}
 
         def render(self) -> Any:
             return inner.render()
@@ -327,5 +381,5 @@ def world(name: str, size: int, grey: bool, senses: tuple[str, ...]) -> Any:
     return World()
 
 
-__all__ = ["Native", "Words", "actions_of", "doing", "ident_of", "is_native", "is_picture", "look", "made", "parts_of",
+__all__ = ["Native", "Picture", "Words", "actions_of", "doing", "ident_of", "is_native", "look", "made", "picture_of",
            "taken", "words_of", "world"]

@@ -136,6 +136,7 @@ def info_from(d: dict[str, Any]) -> Info:
         semantic=of(Classes, d.get("semantic")),
         panoptic=of(Classes, d.get("panoptic")), points=of(Points, d.get("points")),
         white=d.get("white"), inputs=_tuples(d.get("inputs", [])), choices=_tuples(d.get("choices", [])),
+        numbers=_tuples(d.get("numbers", [])),
     )
 
 

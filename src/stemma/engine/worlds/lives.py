@@ -319,6 +319,9 @@ def film(
     the mean squared error of pixels (0..1) and of rewards by how many steps ahead they were foreseen, and, where words
     are foreseen, how what was read goes on (`reading.continued`). A text has no film."""
     m, _ = _open(model, which, device, "name pictures: files, a folder, or a pattern in quotes")
+    if not m.heads:
+        raise StemmaError(f"{m.paper.cli_name} as it was built here learns no model of its world, and foresees nothing "
+                          "that could be shown")
     name, out = world_of(m, data), Path(out)
     name = envs.get(name).held or name
     outputs.claim([out / "predictions.json", *(out / f"open_loop_{i}.gif" for i in range(episodes))])
@@ -379,8 +382,10 @@ def trial(job: Any, folder: Path, episodes: int = 20) -> dict[str, Any]:
     torch.manual_seed(job.seed)
     bare = checkpoint.build(job.paper, job.preset, sets=job.sets, info=envs.info_of(measured["env"]))
     untrained = evaluate(bare, None, episodes=5, device=job.device, random_episodes=2)
-    shown = film(trained, folder / "films", None, episodes=2, which="last", device=job.device)
     m: Any = bare
+    shown: dict[str, Any] = {"error": {}, "films": []}
+    if m.heads:
+        shown = film(trained, folder / "films", None, episodes=2, which="last", device=job.device)
     return {
         "id": job.id, "paper": m.paper.name, "title": m.paper.title, "label": m.paper.label, "preset": job.preset,
         "seed": job.seed, "task": "world", "steps": record["spent"]["steps"], "images": record["spent"]["images"],

@@ -18,7 +18,7 @@ from ...parts.worlds.nets import Pixels
 from ...parts.worlds.normed import BlockDecoder, GoingHead, NumbersEncoder, NumbersHead, PoolingEncoder, TwoHotHead
 from ...parts.worlds.window import Looking, WindowRSSM
 from ...skeletons.dreamer import Behaviour, Dreaming
-from ...skeletons.world import Head, Sense
+from ...skeletons.world import Head, Sense, World
 from . import planet
 
 # memory, hidden units, classes of each of 32 variables, channels, units of heads (configs.yaml, size1m .. size400m)
@@ -30,15 +30,15 @@ READS = ("deter", "stoch")
 
 
 def seen(channel: str, width: int, deter: int, depth: int, units: int, layers: int, first: bool,
-         whole: bool = False) -> tuple[Sense, Head]:
-    """How a channel comes in and is told: numbers (`width` of them), a grid of places, or a picture."""
+         whole: bool = False, made: tuple[tuple[str, int], ...] = ()) -> tuple[Sense, Head]:
+    """How a channel comes in and is told: numbers (`width` of them, of these kinds), a grid of places, or a picture."""
     norm = "layer" if first else "rms"
     if channel == "grid":
         return (Sense(channel, part(GridEncoder, depth=depth, norm=norm), width),
                 Head(channel, part(GridHead, depth=depth, norm=norm), reads=READS))
     if width:
-        return (Sense(channel, part(NumbersEncoder, units=units, layers=layers, norm=norm), width),
-                Head(channel, part(NumbersHead, units=units, layers=layers, norm=norm), reads=READS))
+        how: dict[str, Any] = {"units": units, "layers": layers, "norm": norm, "made": () if first else made}
+        return Sense(channel, part(NumbersEncoder, **how), width), Head(channel, part(NumbersHead, **how), reads=READS)
     return (Sense(channel, part(PoolingEncoder, depth=depth, pool=not first, norm=norm)),
             Head(channel, part(BlockDecoder, deter=deter, depth=depth, units=units, blocks=0 if first else 8, norm=norm,
                                sigmoid=not first, whole=whole), reads=READS))
@@ -79,17 +79,17 @@ def spec(preset: str = "paper") -> Dreaming:
     )
 
 
-def prepare(p: Dreaming, info: Info) -> Dreaming:
-    """Sees what the world shows, numbers and pictures, in the place of a picture alone; takes choices where it has
-    them."""
-    picture, told = p.senses[0], p.heads[0]
+def prepare(p: World, info: Info) -> World:
+    """Sees what the world shows, numbers and pictures, and not a picture alone; takes choices where it has them."""
+    picture, told = p.senses[0], p.heads[0] if p.heads else None
     assert isinstance(p.actor, Part)
-    first, units = p.actor["norm"] == "layer", p.actor["units"]
-    depth = picture.net["depth"]
-    both = [seen(channel, width, 0, depth, units, p.actor["layers"], first) if width else (picture, told)
-            for channel, width in info.inputs or (("image", 0),) if not channel.startswith("token")]
-    return replace(p, senses=tuple(s for s, _ in both), heads=(*(h for _, h in both), *p.heads[1:]),
-                   actor=p.actor.but(choices=info.choices))
+    first, units, depth = p.actor["norm"] == "layer", p.actor["units"], picture.net["depth"]
+    both: list[tuple[Sense, Head | None]] = [
+        seen(channel, width, 0, depth, units, p.actor["layers"], first, made=info.numbers * (channel == "vector"))
+        if width else (picture, told)
+        for channel, width in info.inputs or (("image", 0),) if not channel.startswith("token")]
+    heads = (*(h for _, h in both if h and told), *p.heads[1:])
+    return replace(p, senses=tuple(s for s, _ in both), heads=heads, actor=p.actor.but(choices=info.choices))
 
 
 def recipe(preset: str = "paper") -> Recipe:

@@ -9,18 +9,20 @@ from ...core.paper import Claim, Fact, Paper, Parent
 from ...core.part import Part, part
 from ...core.recipe import Life, Recipe, Stage
 from ...core.types import Info
+from ...parts.worlds.acting import Worths
 from ...parts.worlds.blocks import NormedGRU
-from ...parts.worlds.early import EarlyRSSM
+from ...parts.worlds.early import EarlyRSSM, Remembering
 from ...parts.worlds.masked import MaskedRSSM
 from ...parts.worlds.normed import NumbersEncoder, NumbersHead
 from ...parts.worlds.spoken import TokenHot, TokenRSSM, TokenToldHead
 from ...parts.worlds.tokens import TokenEncoder, TokenHead
-from ...skeletons.dreamer import Dreaming
-from ...skeletons.world import Head, Sense
+from ...skeletons.playing import Playing
+from ...skeletons.world import Head, Sense, World
 from . import dreamerv3
 
 VOCABULARY, EMBEDDED = 32_100, 512  # T5's tokens, and the numbers of its encoder for each
-BELIEFS = ("early", "token", "masked")
+# the code's other beliefs: drawn from the frame alone, with words apart, and with classes that are foreseen together
+BELIEFS: dict[str, Any] = {"early": EarlyRSSM, "token": TokenRSSM, "masked": MaskedRSSM}
 MODEL = "^(senses|dynamics|heads)"  # the model of the world: what reading alone trains, and what is taken over
 
 
@@ -32,21 +34,13 @@ def heard(channel: str, width: int, units: int, layers: int, norm: str) -> tuple
     return Sense(channel, seen, width), Head(channel, told, reads=dreamerv3.READS)
 
 
-def believed(kind: str, kw: dict[str, Any], small: bool) -> Part[Any]:
-    """The code's other beliefs: drawn from the frame alone ("early"), with words apart ("token"), whose classes are
-    foreseen together ("masked")."""
-    if kind == "masked":
-        p = part(MaskedRSSM, **kw)
-        return p.but(embed=32, layers=2, heads=2, wide=64) if small else p
-    return part(TokenRSSM, **kw) if kind == "token" else part(EarlyRSSM, **kw)
-
-
-def spec(preset: str = "paper") -> Dreaming:
+def spec(preset: str = "paper") -> World:
     """The agent between DreamerV3's two versions, at its largest size, with a token a step.
 
     "embedded": tokens as the numbers of a language model. "text": the same net, for reading alone. "early", "token",
-    "masked": the code's other beliefs (`believed`). "small" and its like are `dreamerv3`'s small, with one layer for a
-    token, and tokens are learned before they are heard too.
+    "masked": the code's other beliefs (`BELIEFS`). "small" and its like are `dreamerv3`'s small, with one layer for a
+    token, and tokens are learned before they are heard too. "model-free-small" learns no model: R2D2 in little, which
+    the paper is held against, with the same senses and gated unit.
     """
     small = preset.endswith("small")
     p = dreamerv3.spec("small" if small else "first-xl")
@@ -58,11 +52,12 @@ def spec(preset: str = "paper") -> Dreaming:
     channel, width = ("token_embed", EMBEDDED) if preset.startswith("embedded") else ("token", VOCABULARY)
     sense, head = heard(channel, width, units, layers, norm)
     head = replace(head, foreseen=1.0) if small else head
-    if preset.split("-")[0] in BELIEFS:
+    if (kind := preset.split("-")[0]) in BELIEFS:
         d, cell = p.dynamics, p.dynamics["cell"]
-        kw = {"latent": d["latent"], "hidden": d["hidden"], "norm": norm, "learned": not small,
+        kw: dict[str, Any] = {"latent": d["latent"], "hidden": d["hidden"], "norm": norm, "learned": not small,
               "cell": part(NormedGRU, size=cell["size"], hidden=cell["hidden"])}
-        p = replace(p, dynamics=believed(preset.split("-")[0], kw, small))
+        kw |= {"embed": 32, "layers": 2, "heads": 2, "wide": 64} if kind == "masked" and small else {}
+        p = replace(p, dynamics=part(BELIEFS[kind], **kw))
     if preset == "early" and isinstance(p.actor, Part):  # all five read the memory alone (configs.yaml)
         alone = ("deter",)
         p = replace(p, heads=tuple(replace(h, reads=alone) for h in p.heads), actor=p.actor.but(reads=alone),
@@ -71,20 +66,22 @@ def spec(preset: str = "paper") -> Dreaming:
     if preset.startswith("token"):  # the belief itself hears and tells
         sense = replace(sense, net=part(TokenHot))
         head = replace(head, net=part(TokenToldHead), reads=("words",), weight=0.0, foreseen=1.0)
-    return replace(p, senses=(*p.senses, sense), heads=(*p.heads, head), taken=MODEL)
+    p = replace(p, senses=(*p.senses, sense), heads=(*p.heads, head), taken=MODEL)
+    return p if kind != "model" else Playing(p.pixels, p.senses, part(Remembering, cell=p.dynamics["cell"]), (), p.rule,
+                                             part(Worths, units=units, norm=norm))
 
 
-def prepare(p: Dreaming, info: Info) -> Dreaming:
+def prepare(p: World, info: Info) -> World:
     """As DreamerV3, with the world's own number of tokens; where it says nothing, DreamerV3 itself."""
-    (sense, head), widths = (p.senses[-1], p.heads[-1]), dict(info.inputs)
+    sense, heads, widths = p.senses[-1], p.heads[-1:], dict(info.inputs)
     p = dreamerv3.prepare(replace(p, heads=p.heads[:-1]), info)
     if sense.channel not in widths:
         return hearing(p, 0)
-    return hearing(replace(p, senses=(*p.senses, replace(sense, width=widths[sense.channel])), heads=(*p.heads, head)),
-                   widths[sense.channel])
+    return hearing(replace(p, senses=(*p.senses, replace(sense, width=widths[sense.channel])),
+                           heads=(*p.heads, *heads)), widths[sense.channel])
 
 
-def hearing(p: Dreaming, words: int) -> Dreaming:
+def hearing(p: World, words: int) -> World:
     """A belief that takes in tokens themselves is told how many there are."""
     return replace(p, dynamics=p.dynamics.but(words=words)) if p.dynamics.cls is TokenRSSM else p
 
@@ -101,6 +98,9 @@ def recipe(preset: str = "paper") -> Recipe:
     r = replace(r, lr=1e-3, lr_mult=(("^(actor|critic)", 0.3),)) if small else r
     assert r.life is not None
     fit, live = r.life.then
+    if kind == "model":  # one action in ten is by chance
+        return replace(r, life=replace(r.life, first=(replace(r.life.first[0], policy="random"),),
+                                       then=(fit, replace(live, noise=0.1))))
     if kind in ("text", "video"):
         losses = "^(token.*|kl)$" if kind == "text" else "^(image|vector|kl)$"
         fit = replace(fit, ratio=0.0 if small else 1.0, amount=50 if small else 0, losses=losses, train=MODEL,
@@ -123,7 +123,7 @@ PAPER = Paper(
     spec=spec,
     recipe=recipe,
     presets=("paper", "embedded", "text", "early", "token", "masked", "small", "embedded-small", "text-small",
-             "video-small", "early-small", "token-small", "masked-small"),
+             "video-small", "early-small", "token-small", "masked-small", "model-free-small"),
     prepare=prepare,
     summary="Language is not only orders: it says what is where, what will come and how things work. So it is no input "
     "of the policy but a thing of the world: one frame and one token a step are seen together, and the model of the "
@@ -159,7 +159,8 @@ PAPER = Paper(
         "In text the frame's code is zeros, as there.",
         "A belief begins at its likeliest classes, as the first version's; the code draws them, and begins its dreams' "
         "going on by the truth. Worlds are heard a word a step, not at all (mute:WORLD), or their first sentence at "
-        "once, its words counted (once:WORLD). Agents without a model and the paper's worlds of VLN-CE are not built.",
+        "once, its words counted (once:WORLD). The paper's VLN-CE and its rival IMPALA are not built; R2D2 is "
+        "preset model-free-small, with lambda-returns for five steps, no priorities, one memory for its slow copy too.",
         "A stretch of text begins with an empty belief; the authors' reader carries its own from one into the next, "
         "whether or not they belong together. Stretches begin at places by chance, as many words as are learned from; "
         "theirs follow one another, each once an epoch.",

@@ -8,7 +8,7 @@ import math
 from typing import Any
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
 from ...core.part import In
@@ -78,6 +78,29 @@ class Policy(nn.Module):
         return (self._normal(said)[1].log() + 0.5 * math.log(2 * math.pi) + 0.5).sum(-1)
 
 
+class Worths(nn.Module):
+    """What each of `choices` is worth from the belief's parts `reads`, as its symlog, which begins at 0. Of several
+    groups it is the sum of what is taken in each."""
+
+    def __init__(self, inp: In, units: int = 1024, layers: int = 3, reads: tuple[str, ...] = ("deter",),
+                 choices: tuple[int, ...] = (), norm: str = "rms") -> None:
+        super().__init__()
+        self.choices = tuple(choices)
+        self.net = topped(sum(inp.channels), units, layers, inp.actions, 0.0, norm)
+
+    def forward(self, x: Float[Tensor, "... F"]) -> Float[Tensor, "... A"]:
+        said: Tensor = self.net(x)
+        return said
+
+    def best(self, said: Float[Tensor, "... A"]) -> Float[Tensor, "... A"]:
+        """The choice of each group that is worth most, as one-hot numbers."""
+        return torch.cat([one_hot(x.argmax(-1), x) for x in said.detach().split(self.choices, -1)], -1)
+
+    def of(self, said: Float[Tensor, "... A"], action: Float[Tensor, "... A"]) -> Tensor:
+        """What was said of the choices that were taken."""
+        return (said * action).sum(-1)
+
+
 class Shadow(nn.Module):
     """A slow copy of a net: its weights, as buffers, follow by `rate` at each `follow`."""
 
@@ -137,6 +160,12 @@ def lambda_returns(
     return torch.stack(out[:0:-1], 1)
 
 
+def ends_of(batch: dict[str, Tensor]) -> Bool[Tensor, "B T"]:
+    """Which steps of sequences are the last of an episode: it failed there, or another begins behind it."""
+    first = batch["first"]
+    return torch.cat([first[:, 1:], torch.zeros_like(first[:, :1])], 1) | batch["terminal"].bool()
+
+
 def accounted(returns: Float[Tensor, "N L"], value: Float[Tensor, "N L"], spread: Float[Tensor, "N L"],
               scale: tuple[Tensor, Tensor], spreads: tuple[float, float]) -> dict[str, Tensor]:
     """What dreams came to, for the record alone, as the authors' code has it: "entropy" of the actor, and its place
@@ -149,4 +178,4 @@ def accounted(returns: Float[Tensor, "N L"], value: Float[Tensor, "N L"], spread
         ("return_rate", (scaled.abs() >= 1).float()), ("advantage", ((returns - value) / wide).abs()))}
 
 
-__all__ = ["Policy", "Scale", "Shadow", "accounted", "lambda_returns"]
+__all__ = ["Policy", "Scale", "Shadow", "Worths", "accounted", "ends_of", "lambda_returns"]

@@ -67,4 +67,28 @@ class EarlyRSSM(NormedRSSM):
         return Dynamics.observe(self, embed, action, first, state, brief)
 
 
-__all__ = ["EarlyRSSM"]
+class Remembering(Dynamics):
+    """A belief that is a memory alone: what is seen goes into it as it is, and nothing is drawn or foreseen."""
+
+    latent = None
+
+    def __init__(self, inp: In, cell: Part = part(NormedGRU)) -> None:
+        super().__init__()
+        self.cell: Any = cell.build(In((inp.channels[0],), (1,), actions=inp.actions))
+        self.size = int(self.cell.size)
+        self.out = In((self.size,), (1,), actions=inp.actions)
+
+    def initial(self, like: Tensor, count: int) -> State:
+        return {"deter": like.new_zeros(count, self.size), "stoch": like.new_zeros(count, 0)}
+
+    def step(self, state: State, action: Float[Tensor, "B A"], embed: Float[Tensor, "B E"],
+             first: Tensor) -> tuple[State, State]:
+        keep = ~first[:, None]
+        moved = state | {"deter": self.cell(embed, action * keep, state["deter"] * keep)}
+        return moved, moved
+
+    def features(self, state: State) -> Tensor:
+        return state["deter"]
+
+
+__all__ = ["EarlyRSSM", "Remembering"]

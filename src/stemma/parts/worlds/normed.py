@@ -106,35 +106,56 @@ def topped(width: int, units: int, layers: int, out: int, scale: float = 1.0, no
 # ---------------------------------------------------------------- what is seen
 
 
-class NumbersEncoder(nn.Module):
-    """A channel of numbers: their symlog (`squash`) through `layers`."""
+def runs_of(x: Float[Tensor, "... F"], made: tuple[tuple[str, int], ...]) -> list[tuple[str, Tensor]]:
+    """The numbers of a channel by what they are (`Info.numbers`); where that is not told, all of them as "numbers"."""
+    return [*zip((kind for kind, _ in made), x.split([n for _, n in made], -1))] if made else [("numbers", x)]
 
-    def __init__(self, inp: In, units: int = 1024, layers: int = 3, norm: str = "rms", squash: bool = True) -> None:
+
+class NumbersEncoder(nn.Module):
+    """A channel of numbers: their symlog (`squash`) through `layers`. made: what they are; flags and choices are not
+    squashed."""
+
+    def __init__(self, inp: In, units: int = 1024, layers: int = 3, norm: str = "rms", squash: bool = True,
+                 made: tuple[tuple[str, int], ...] = ()) -> None:
         super().__init__()
-        self.net, self.squash = layers_of(inp.channels[0], units, layers, norm), squash
+        self.net, self.squash, self.made = layers_of(inp.channels[0], units, layers, norm), squash, made
         self.out = In((units,), (1,))
 
     def forward(self, x: Float[Tensor, "N F"]) -> Float[Tensor, "N E"]:
-        code: Tensor = self.net(symlog(x) if self.squash else x)
+        read = [symlog(v) if self.squash and kind == "numbers" else v for kind, v in runs_of(x, self.made)]
+        code: Tensor = self.net(torch.cat(read, -1) if self.made else read[0])
         return code
 
 
 class NumbersHead(nn.Module):
-    """A channel of numbers from the belief: squared error of their symlog (`squash`), summed."""
+    """A channel of numbers from the belief: squared error of their symlog (`squash`), summed. made: what they are; of
+    flags and of choices the loss is their cross-entropy, and the mean their chances."""
 
-    def __init__(self, inp: In, units: int = 1024, layers: int = 3, norm: str = "rms", squash: bool = True) -> None:
+    def __init__(self, inp: In, units: int = 1024, layers: int = 3, norm: str = "rms", squash: bool = True,
+                 made: tuple[tuple[str, int], ...] = ()) -> None:
         super().__init__()
         self.net, self.squash = topped(inp.channels[0], units, layers, inp.logits, norm=norm), squash
+        self.made = made
 
     def forward(self, x: Float[Tensor, "N F"]) -> Float[Tensor, "N O"]:
         said: Tensor = self.net(x)
         return said
 
     def loss(self, said: Tensor, truth: Tensor) -> Float[Tensor, " N"]:
+        both = zip(runs_of(said, self.made), runs_of(truth, self.made))
+        return torch.stack([self._missed(kind, v, t) for (kind, v), (_, t) in both]).sum(0)
+
+    def _missed(self, kind: str, said: Tensor, truth: Tensor) -> Float[Tensor, " N"]:
+        if kind == "choice":
+            return -(truth * said.log_softmax(-1)).sum(-1)
+        if kind == "flags":
+            return F.binary_cross_entropy_with_logits(said, truth, reduction="none").sum(-1)
         return (said - (symlog(truth) if self.squash else truth)).square().sum(-1)
 
     def mean(self, said: Tensor) -> Tensor:
-        return symexp(said) if self.squash else said
+        how: dict[str, Any] = {"choice": lambda v: v.softmax(-1), "flags": torch.sigmoid,
+                               "numbers": symexp if self.squash else lambda v: v}
+        return torch.cat([how[kind](v) for kind, v in runs_of(said, self.made)], -1)
 
 
 class PoolingEncoder(nn.Module):
@@ -324,5 +345,5 @@ class GoingHead(nn.Module):
 
 
 __all__ = ["BlockDecoder", "BlockLinear", "ByChannel", "GoingHead", "NumbersEncoder", "NumbersHead", "PoolingEncoder",
-           "TwoHotHead", "balanced_mean", "begin", "beside", "bins_of", "layers_of", "norm_of", "normed", "topped",
-           "two_hot"]
+           "TwoHotHead", "balanced_mean", "begin", "beside", "bins_of", "layers_of", "norm_of", "normed",
+           "runs_of", "topped", "two_hot"]
