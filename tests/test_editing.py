@@ -495,6 +495,73 @@ def test_older_names_of_an_attention_are_known(tmp_path: Path) -> None:
     same_weights(bring.bring(tmp_path), *parts)
 
 
+def test_a_folders_scheduler_says_what_is_said_of_noise(tmp_path: Path) -> None:
+    parts, scheduler = released(tmp_path), tmp_path / "scheduler" / "scheduler_config.json"
+    assert bring.bring(tmp_path).spec.aim == "eps"
+    diffusers.DDIMScheduler(500, 0.001, 0.02, "linear", prediction_type="v_prediction").save_pretrained(scheduler.parent)
+    m = bring.bring(tmp_path)
+    same_weights(m, *parts)
+    assert (m.spec.aim, m.spec.noise) == ("v", Noise("linear", 500, 0.001, 0.02))
+    theirs = diffusers.DDIMScheduler(500, 0.001, 0.02, "linear").alphas_cumprod
+    torch.testing.assert_close(m.alphas.float(), theirs, atol=1e-6, rtol=0)
+    for said, problem in (({"prediction_type": "flow_prediction"}, "epsilon, v_prediction, sample are known"),
+                          ({"prediction_type": ["epsilon"]}, "prediction_type is"), ({"beta_start": 2}, "no share"),
+                          ({"rescale_betas_zero_snr": True}, "noise is not made so here"),
+                          ({"trained_betas": [0.1]}, "noise is not made so here"),
+                          ({"num_train_timesteps": "x"}, "noise.steps")):
+        scheduler.write_text(json.dumps(said))
+        with pytest.raises(StemmaError, match=problem):
+            bring.bring(tmp_path)
+
+
+def test_weights_of_other_kinds_and_in_parts_are_read_and_what_is_no_fraction_is_told(tmp_path: Path) -> None:
+    from safetensors.torch import load_file, save_file
+
+    parts = released(tmp_path)
+    file = tmp_path / "unet" / "diffusion_pytorch_model.safetensors"
+    whole = load_file(file)
+    names = sorted(whole)
+    file.rename(half := file.with_name("diffusion_pytorch_model.fp16.safetensors"))
+    for dtype in (torch.float16, torch.bfloat16, torch.float64):
+        save_file({k: v.to(dtype) for k, v in whole.items()}, half)
+        same_weights(bring.bring(tmp_path), parts[0].to(dtype).float(), *parts[1:])
+        parts[0].load_state_dict(whole)
+    save_file(whole, file.with_name("diffusion_pytorch_model.non_ema.safetensors"))
+    with pytest.raises(StemmaError, match="call the one that is meant diffusion_pytorch_model.safetensors"):
+        bring.bring(tmp_path)
+    for k, part in enumerate((names[:40], names[40:]), 1):
+        save_file({n: whole[n] for n in part}, file.with_name(f"diffusion_pytorch_model-0000{k}-of-00002.safetensors"))
+    same_weights(bring.bring(tmp_path), *parts)
+    bad = {"of torch.int8": lambda v: v.to(torch.int8), "not finite": lambda v: v / 0}
+    for said, spoil in bad.items():
+        save_file(whole | {"conv_out.weight": spoil(whole["conv_out.weight"])}, file)
+        with pytest.raises(StemmaError, match=f"unet: conv_out.weight .*{said}"):
+            bring.bring(tmp_path)
+    save_file(whole, file)
+    for name, setting in (("vae", "shift_factor"), ("unet", "class_embed_type")):
+        config = tmp_path / name / "config.json"
+        kept = config.read_text()
+        config.write_text(json.dumps(json.loads(kept) | {setting: 0.1}))
+        with pytest.raises(StemmaError, match=f"{name}: {setting} is 0.1"):
+            bring.bring(tmp_path)
+        config.write_text(kept)
+
+
+@pytest.mark.parametrize("lack", ["token_embedding", "mlp.fc1.weight", "input_blocks.0.0.weight", "input_blocks.1.",
+                                  "post_quant_conv", "encoder.down.0.block.0.conv2"])
+def test_one_file_that_is_not_whole_is_told_by_name(tmp_path: Path, lack: str) -> None:
+    from safetensors.torch import save_file
+
+    state = ldm_names(*released(tmp_path / "theirs"))
+    save_file({k: v for k, v in state.items() if lack not in k}, tmp_path / "part.safetensors")
+    with pytest.raises(StemmaError, match=f"part.safetensors holds no .*{lack}"):
+        bring.bring(tmp_path / "part.safetensors")
+    more = {"model.diffusion_model.bogus": torch.ones(2)}
+    save_file(state | more, tmp_path / "more.safetensors")
+    with pytest.raises(StemmaError, match="unet: the file holds bogus, which this network has not"):
+        bring.bring(tmp_path / "more.safetensors")
+
+
 def test_checkpoints_that_cannot_be_read_are_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     def said(source: Path, *more: str) -> str:
         code, _, err = run(capsys, "import", "diffusers", str(source), str(tmp_path / "out.safetensors"), *more)
