@@ -34,6 +34,7 @@ from stemma.data.editing.marked import Marked
 from stemma.data.editing.open import mixed, open_edits, restricted, splits
 from stemma.data.editing.pairs import Pair
 from stemma.data.files import SPLITS
+from stemma.data.records import DataWarning
 from stemma.engine.editing import bring, derive, guests, making, measure, show
 from stemma.engine.editing.clip import MEAN as CLIP_MEAN
 from stemma.engine.editing.clip import STD as CLIP_STD
@@ -342,6 +343,33 @@ def test_keys_and_values_of_the_words_are_computed_once_in_an_edit() -> None:
     assert torch.equal(m.edit(x.images, x.tokens, 7.5, 1.5, steps=4), first)
 
 
+@pytest.mark.parametrize("name, text, image, of", [
+    ("instruct_pix2pix", 7.5, 1.5, (3, 2)), ("instruct_pix2pix", 7.5, 1, (2, 1)), ("instruct_pix2pix", 1, 1, (1, 1)),
+    ("instruct_diffusion", 5, 1.25, (3, 2))])
+def test_passes_that_differ_by_words_are_one_until_these_are_heard(name: str, text: float, image: float,
+                                                                   of: tuple[int, int]) -> None:
+    m = editor(name, "paper")
+    x, seen = batch_of(m, 2), dict[str, set[int]]()
+    for n, a in m.net.named_modules():
+        if n.endswith("attn1"):
+            a.to_q.register_forward_hook(lambda f, given, out, n=n: seen.setdefault(n, set()).add(len(given[0])))
+    made = m.edit(x.images, x.tokens, text, image, steps=3)
+    passes, distinct = of
+    assert list(seen.values()) == [{2 * distinct}, *[{2 * passes}] * 3]
+    own = list(m.net.unet.attn_processors.values())
+    assert len({type(p) for p in own}) == 1, "and all is as it was"
+    given, words = m.codec.given(x.images), m.text(x.tokens)
+    weights = m.spec.guidance.weights(text, image)
+    with torch.no_grad():
+        tell = lambda z, t: together(weights, {p: m(z, torch.full((2,), t), given if p[0] else 0 * given, words if p[1]
+                                                    else m.text(m.null).expand_as(words)) for p in weights})
+        draws = [torch.Generator().manual_seed(0) for _ in range(2)]
+        draw = lambda: torch.stack([torch.randn(given.shape[1:], generator=d) for d in draws])
+        s = m.spec.sampler
+        z = s(tell, s.first(draw(), m.alphas, 3), m.alphas, m.spec.aim, 3, draw)
+        torch.testing.assert_close(made, m.codec.back(z), atol=1e-4, rtol=0)
+
+
 def test_widened_it_says_what_it_said() -> None:
     """The picture's channels are zero at first, the bias is kept, and they learn."""
     narrow = diffusers.UNet2DConditionModel(
@@ -493,6 +521,73 @@ def test_older_names_of_an_attention_are_known(tmp_path: Path) -> None:
     assert any("query" in k for k in old) and any("proj_attn" in k for k in old)
     save_file(old, file)
     same_weights(bring.bring(tmp_path), *parts)
+
+
+def test_a_folders_scheduler_says_what_is_said_of_noise(tmp_path: Path) -> None:
+    parts, scheduler = released(tmp_path), tmp_path / "scheduler" / "scheduler_config.json"
+    assert bring.bring(tmp_path).spec.aim == "eps"
+    diffusers.DDIMScheduler(500, 0.001, 0.02, "linear", prediction_type="v_prediction").save_pretrained(scheduler.parent)
+    m = bring.bring(tmp_path)
+    same_weights(m, *parts)
+    assert (m.spec.aim, m.spec.noise) == ("v", Noise("linear", 500, 0.001, 0.02))
+    theirs = diffusers.DDIMScheduler(500, 0.001, 0.02, "linear").alphas_cumprod
+    torch.testing.assert_close(m.alphas.float(), theirs, atol=1e-6, rtol=0)
+    for said, problem in (({"prediction_type": "flow_prediction"}, "epsilon, v_prediction, sample are known"),
+                          ({"prediction_type": ["epsilon"]}, "prediction_type is"), ({"beta_start": 2}, "no share"),
+                          ({"rescale_betas_zero_snr": True}, "noise is not made so here"),
+                          ({"trained_betas": [0.1]}, "noise is not made so here"),
+                          ({"num_train_timesteps": "x"}, "noise.steps")):
+        scheduler.write_text(json.dumps(said))
+        with pytest.raises(StemmaError, match=problem):
+            bring.bring(tmp_path)
+
+
+def test_weights_of_other_kinds_and_in_parts_are_read_and_what_is_no_fraction_is_told(tmp_path: Path) -> None:
+    from safetensors.torch import load_file, save_file
+
+    parts = released(tmp_path)
+    file = tmp_path / "unet" / "diffusion_pytorch_model.safetensors"
+    whole = load_file(file)
+    names = sorted(whole)
+    file.rename(half := file.with_name("diffusion_pytorch_model.fp16.safetensors"))
+    for dtype in (torch.float16, torch.bfloat16, torch.float64):
+        save_file({k: v.to(dtype) for k, v in whole.items()}, half)
+        same_weights(bring.bring(tmp_path), parts[0].to(dtype).float(), *parts[1:])
+        parts[0].load_state_dict(whole)
+    save_file(whole, file.with_name("diffusion_pytorch_model.non_ema.safetensors"))
+    with pytest.raises(StemmaError, match="call the one that is meant diffusion_pytorch_model.safetensors"):
+        bring.bring(tmp_path)
+    for k, part in enumerate((names[:40], names[40:]), 1):
+        save_file({n: whole[n] for n in part}, file.with_name(f"diffusion_pytorch_model-0000{k}-of-00002.safetensors"))
+    same_weights(bring.bring(tmp_path), *parts)
+    bad = {"of torch.int8": lambda v: v.to(torch.int8), "not finite": lambda v: v / 0}
+    for said, spoil in bad.items():
+        save_file(whole | {"conv_out.weight": spoil(whole["conv_out.weight"])}, file)
+        with pytest.raises(StemmaError, match=f"unet: conv_out.weight .*{said}"):
+            bring.bring(tmp_path)
+    save_file(whole, file)
+    for name, setting in (("vae", "shift_factor"), ("unet", "class_embed_type")):
+        config = tmp_path / name / "config.json"
+        kept = config.read_text()
+        config.write_text(json.dumps(json.loads(kept) | {setting: 0.1}))
+        with pytest.raises(StemmaError, match=f"{name}: {setting} is 0.1"):
+            bring.bring(tmp_path)
+        config.write_text(kept)
+
+
+@pytest.mark.parametrize("lack", ["token_embedding", "mlp.fc1.weight", "input_blocks.0.0.weight", "input_blocks.1.",
+                                  "post_quant_conv", "encoder.down.0.block.0.conv2"])
+def test_one_file_that_is_not_whole_is_told_by_name(tmp_path: Path, lack: str) -> None:
+    from safetensors.torch import save_file
+
+    state = ldm_names(*released(tmp_path / "theirs"))
+    save_file({k: v for k, v in state.items() if lack not in k}, tmp_path / "part.safetensors")
+    with pytest.raises(StemmaError, match=f"part.safetensors holds no .*{lack}"):
+        bring.bring(tmp_path / "part.safetensors")
+    more = {"model.diffusion_model.bogus": torch.ones(2)}
+    save_file(state | more, tmp_path / "more.safetensors")
+    with pytest.raises(StemmaError, match="unet: the file holds bogus, which this network has not"):
+        bring.bring(tmp_path / "more.safetensors")
 
 
 def test_checkpoints_that_cannot_be_read_are_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -813,6 +908,122 @@ def test_gier_is_asked_in_the_words_of_all_who_were_asked(tmp_path: Path, capsys
     found = json.loads(out)
     assert code == 1 and found["fault_counts"] == {folders.RECORD: 2, folders.MISSING: 1}
     assert {f["record"] for f in found["faults"]} == {"entry 1", "entry 2", "GIER.json:entry 4"}
+
+
+@pytest.mark.parametrize("columns", [
+    ("file_name", "edited_image", "edit_prompt"), ("input_file_name", "output_file_name", "text"),
+    ("source_img", "target_img", "instruction"), ("image_before", "image_after", "caption"),
+    ("original_image", "edited_image", "edit_prompt"), ("image", "result", "edit_instruction")])
+@pytest.mark.parametrize("ending", ["csv", "jsonl"])
+def test_image_folders_of_hugging_face_are_lists_of_edits(tmp_path: Path, columns: tuple[str, ...], ending: str) -> None:
+    rows = [(f"{i}.png", f"then/{i}.png", f"do {i}") for i in range(6)]
+    for i in range(6):
+        picture(tmp_path / "train" / f"{i}.png", seed=i)
+        picture(tmp_path / "train" / "then" / f"{i}.png", seed=10 + i)
+    lines = ([",".join(columns), *map(",".join, rows)] if ending == "csv" else
+             [json.dumps(dict(zip(columns, r))) for r in rows])
+    (tmp_path / "train" / f"metadata.{ending}").write_text("\n".join(lines))
+    assert splits(tmp_path) == tuple(SPLITS)  # train alone is divided
+    sets = {s: open_edits(tmp_path, s) for s in SPLITS}
+    assert [len(d) for d in sets.values()] == [4, 1, 1]
+    said = sets["val"].pair(0)
+    assert said.instruction == "do 4" and said.file.endswith("train/4.png")
+    np.testing.assert_array_equal(said.after, Image.open(tmp_path / "train/then/4.png").convert("RGB"))
+
+
+def test_captions_of_a_list_come_along(tmp_path: Path) -> None:
+    picture(tmp_path / "a.png")
+    (tmp_path / "edits.json").write_text(json.dumps([{"input": "a.png", "output": "a.png", "edit_prompt": "do",
+                                                      "original_prompt": "a dog", "edited_prompt": "a cat"}] * 3))
+    assert open_edits(tmp_path, "train").pair(0).captions == ("a dog", "a cat")
+
+
+def both_folders(at: Path, count: int = 12, names: tuple[str, str] = ("input", "output")) -> Path:
+    for i in range(count):
+        for k, name in enumerate(names):
+            picture(at / name / f"{i}.png", seed=2 * i + k)
+    return at
+
+
+def test_two_folders_are_paired_and_asked_as_texts_beside_them_say(tmp_path: Path) -> None:
+    for name, sides in (("prompts", ("input", "output")), ("input", ("input", "output")), ("After", ("Before", "After")),
+                        ("instructions", ("source", "edited"))):
+        at = both_folders(tmp_path / name, names=sides)
+        (at / name).mkdir(exist_ok=True)
+        for i in range(12):
+            (at / name / f"{i}.txt").write_text(f"do {i}\n\n  or  {i}\n")
+        train, val = (open_edits(at, s) for s in ("train", "val"))
+        assert [train.versions(i) for i in range(len(train))] == [2] * 10
+        assert [train.pair(2, v).instruction for v in (0, 1)] == ["do 2", "or 2"]  # 2 is before 10
+        assert [val.pair(i).instruction for i in range(len(val))] == ["do 10", "or 10"]
+        np.testing.assert_array_equal(val.pair(1).after, Image.open(at / sides[1] / "10.png").convert("RGB"))
+
+
+def test_one_file_says_what_is_done_by_names_in_order_or_to_all(tmp_path: Path) -> None:
+    at = both_folders(tmp_path / "train")
+    file = at / "prompts.txt"
+    first = lambda: open_edits(tmp_path, "train").pair(2).instruction
+    for sign in "\t,":
+        file.write_text("".join(f'{i}.png{sign}do {i}, please\n' for i in reversed(range(12))))
+        assert first() == "do 2, please"
+    file.write_text("".join(f"do {i}\n" for i in range(12)) + "\n\n")
+    with pytest.warns(DataWarning, match="names no pictures: its lines are taken in the order .* 0: 'do 0', and so on "
+                      "to 11"):
+        assert first() == "do 2"
+    file.write_text("make it snow")
+    with pytest.warns(DataWarning, match="one line, which is said of every picture"):
+        assert first() == "make it snow"
+    file.write_text("a\nb\n")
+    with pytest.raises(DataError, match="has 2 lines, and there are 12 pictures before"):
+        first()
+    file.unlink()
+    with pytest.raises(DataError, match="folders input and output with prompts.txt"):
+        first()
+
+
+def test_what_two_folders_lack_is_named_and_left_out(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    at = both_folders(tmp_path, 20)
+    (at / "prompts").mkdir()
+    for i in range(20):
+        (at / "prompts" / f"{i}.txt").write_text(f"do {i}")
+    (at / "output/3.png").unlink()
+    (at / "prompts/5.txt").write_text(" ")
+    (at / "prompts/6.txt").unlink()
+    (at / "prompts/77.txt").write_text("do nothing")
+    picture(at / "output/99.png")
+    picture(at / "input/8.jpg")
+    for side in ("input", "output"):
+        (at / side / "19.png").write_bytes((at / side / "1.png").read_bytes())
+    code, out, _ = run(capsys, "doctor", str(at), "--json")
+    said = json.loads(out)
+    faults = {(Path(f["file"]).relative_to(at).as_posix(), f["problem"]) for f in said["faults"]}
+    assert code == 1 and faults == {
+        ("input/3.png", "has no partner in output"), ("output/99.png", "has no partner in input"),
+        ("prompts/5.txt", "the instruction is empty"), ("input/6.png", "no text says what is to be done to it"),
+        ("prompts/77.txt", "names no picture"), ("input/8.png", "is called as input/8.jpg is, but for the ending"),
+        ("input/19.png", "is, before and after, the pair of input/1.png, in the splits train and test")}
+    assert any("no squares" in n and "17 pictures" in n for n in said["notes"])
+    with pytest.warns(DataWarning, match="6 faults in the split train"):
+        assert len(open_edits(at, "train")) == 15
+
+
+def test_the_released_layout_is_read_with_png_too(tmp_path: Path) -> None:
+    root = pix2pix_folder(tmp_path)
+    for file in root.glob("*/*.jpg"):
+        Image.open(file).save(file.with_suffix(".png"))
+        file.unlink()
+    assert len(open_edits(root, "train")) == 36 and open_edits(root, "train").pair(0).before.shape == (16, 20, 3)
+
+
+def test_unsteady_pairs_move_the_ground_of_training_alone() -> None:
+    for split, least, most in (("train", 0.02, 0.05), ("val", 0.0, 0.0)):
+        pairs = hard.Hard(32, 60, split, kinds=["unsteady"])
+        went = [np.abs(p.after.astype(float) - p.before)[:2, :2].mean() / 255 for p in map(pairs.pair, range(60))]
+        assert least <= float(np.mean(went)) <= most and pairs.pair(0).kind == "unsteady"
+        pair = pairs.pair(1)
+        assert pair.mask is not None and pair.colour is not None
+        made = pair.after.transpose(2, 0, 1) / 255
+        assert measure.scored(pair, pair.before.transpose(2, 0, 1) / 255, made, made)["right"] == 1.0
 
 
 def test_the_doctor_names_each_fault_and_training_leaves_it_out(tmp_path: Path,

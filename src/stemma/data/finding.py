@@ -89,6 +89,8 @@ class Pictures:
         name = plain_name(name)
         if name in self._whole:
             return name
+        if beside and f"{beside}/{name}" in self._whole:
+            return f"{beside}/{name}"
         parts = [p for p in name.split("/") if p not in ("", ".", "..") and not p.endswith(":")]
         if not parts:
             return None

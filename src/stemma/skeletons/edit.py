@@ -157,8 +157,8 @@ class EditModel(nn.Module):
         text, image: scales of the guidance; steps: of the sampler; the spec's where not given. All noise of a picture
         is that of its seed (one number: the same for each), so that it does not depend on what else is in the batch;
         noise: the first noise instead. The picture's code and the sentence's, its keys and values too, are computed
-        once, and the passes of a step are one batch; a pass of weight 0 is not taken. Raises `StemmaError` for sides
-        that the network cannot take.
+        once, and the passes of a step are one batch (`told_once`); a pass of weight 0 is not taken. Raises
+        `StemmaError` for sides that the network cannot take.
         """
         if images.shape[-1] % self.step or images.shape[-2] % self.step:
             raise StemmaError(f"sides are multiples of {self.step} here, not {images.shape[-1]} x {images.shape[-2]}")
@@ -184,7 +184,7 @@ class EditModel(nn.Module):
 
         count, alphas = self.spec.sampler.steps if steps is None else steps, self.alphas.cpu()
         z = self.spec.sampler.first(draw(), alphas, count) if noise is None else noise
-        with told_once(self.net):
+        with told_once(self.net, [p[0] for p in passes]):
             z = self.spec.sampler(tell, z, alphas, self.spec.aim, count, draw)
         made: Tensor = self.codec.back(z).float()
         return made

@@ -1,12 +1,14 @@
 """Faults of edits: missing partners, other sizes, empty instructions, pictures that cannot be read."""
 from __future__ import annotations
 
+import hashlib
 import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from ...core.samples import DataError
+from ...core.sentence import many
 from ..doctor import Report, SplitFigures
 from ..finding import each_of
 from ..records import DataWarning, Fault
@@ -36,13 +38,14 @@ def examine(
                             "them by themselves")
         return report
     path = Path(where)
-    report = Report(str(path), published.format_at(path), ())
+    report, seen, oblong = Report(str(path), published.format_at(path), ()), dict[bytes, tuple[str, str]](), set[str]()
     for name in splits(path):
         data = folders.sound(published.open_folder(path, name, **options))
         report.kinds = data.info.kinds
         report.faults += data.faults
+        report.notes += [data.note] if data.note and data.note not in report.notes else []
         for i in range(len(data)) if decode else ():
-            report.faults += _broken(data, i)
+            report.faults += _examined(data, i, name, seen, oblong)
             if progress is not None:
                 progress(i + 1, len(data))
         versions = sum(len(e.files) for e in data.entries)
@@ -55,13 +58,18 @@ def examine(
         else:
             report.faults.append(Fault(str(path), "", "", "no pair of the training split can be used",
                                        "mend the faults above", False, "nothing to learn"))
+    if oblong:
+        report.notes.append("no squares, and so learned and measured stretched to them (`predict` keeps the shape): "
+                            f"{many(len(oblong), 'picture')}, {min(oblong)} among them")
     return report
 
 
-def _broken(data: folders.Folder, i: int) -> list[Fault]:
-    """Versions of an edit whose pictures have a header and cannot be read."""
+def _examined(data: folders.Folder, i: int, split: str, seen: dict[bytes, tuple[str, str]],
+              oblong: set[str]) -> list[Fault]:
+    """Versions of an edit whose pictures have a header and cannot be read, or that are in another split too. seen: by
+    both pictures' pixels, the split and the picture in which they were first. oblong: pictures that are no squares."""
     found = []
-    for version in range(len(data.entries[i].files)):
+    for version, files in enumerate(data.entries[i].files):
         try:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore", DataWarning)
@@ -72,6 +80,16 @@ def _broken(data: folders.Folder, i: int) -> list[Fault]:
         except DataError as e:
             found.append(Fault(e.file, data.entries[i].record, "", e.problem,
                                f"{e.mend}; training leaves the pair out", True, "unreadable image"))
+            continue
+        if len({*pair.before.shape[:2]}) > 1:
+            oblong.add(files[0])
+        pixels = hashlib.blake2b(repr(pair.before.shape).encode() + pair.before.tobytes() + pair.after.tobytes())
+        first, file = seen.setdefault(pixels.digest(), (split, files[0]))
+        if first != split and (same := pixels.digest() + split.encode()) not in seen:
+            seen[same] = split, files[0]
+            found.append(Fault(str(data.root / files[0]), data.entries[i].record, "",
+                               f"is, before and after, the pair of {file}, in the splits {first} and {split}",
+                               "remove one of them: what is trained on is measured", True, "duplicate across splits"))
     return found
 
 

@@ -1,8 +1,8 @@
 """Folders of edits as they are published.
 
 instruct-pix2pix   seeds.json, [[NAME, [SEED, ...]], ...]; NAME/prompt.json with "edit" (and "input", "output": the
-                   pictures in words); NAME/SEED_0.jpg before, NAME/SEED_1.jpg after. Without splits of its own: the
-                   first 90 % of the list are train, 5 % val, 5 % test, as the released reader divides it
+                   pictures in words); NAME/SEED_0.jpg before, NAME/SEED_1.jpg after (or .png). Without splits of its
+                   own: the first 90 % of the list are train, 5 % val, 5 % test, as the released reader divides it
 magicbrush         SPLIT/edit_turns.json (SPLIT: train, dev, test; or the file itself in the folder),
                    [{"input", "output", "mask", "instruction"}, ...], and images/ID/FILE, where ID stands before the
                    first dash of a file's name; a mask is clear where the picture may change
@@ -29,7 +29,7 @@ from .pairs import Pair, info_of, same_size
 
 SHARES = {"train": (0.0, 0.9), "val": (0.9, 0.95), "test": (0.95, 1.0)}
 OPAQUE = "has no clear pixel, so that nothing of its picture may change"
-F = TypeVar("F", bound="Folder")
+F, T = TypeVar("F", bound="Folder"), TypeVar("T")
 MISSING, SIZES, EMPTY, RECORD, MASK = "missing partner", "other size", "empty instruction", "record", "unusable mask"
 
 
@@ -57,6 +57,7 @@ class Folder:
     follow_links: bool = False
     faults: list[Fault] = field(default_factory=list)
     task: str = "edit"  # the kind of its instructions
+    note: str = ""  # what was guessed
     visits: int = 0  # versions in training of an edit that is made at each visit; 0: as many as it has files
 
     @property
@@ -167,7 +168,8 @@ def _turns(path: Path) -> dict[str, Path]:
     """split -> edit_turns.json."""
     if (path / "edit_turns.json").is_file():
         return {SPLIT_OF.get(path.name, "all"): path / "edit_turns.json"}
-    return {SPLIT_OF[p.parent.name]: p for p in sorted(path.glob("*/edit_turns.json")) if p.parent.name in SPLIT_OF}
+    return alone({SPLIT_OF[p.parent.name]: p for p in sorted(path.glob("*/edit_turns.json"))
+                  if p.parent.name in SPLIT_OF})
 
 
 def lists_at(path: Path) -> list[Path]:
@@ -180,6 +182,11 @@ def splits_at(path: Path) -> tuple[str, ...]:
     if format_at(path) == "instruct-pix2pix" or "all" in _turns(path):
         return tuple(SPLITS)
     return tuple(s for s in SPLITS if s in _turns(path))
+
+
+def alone(there: dict[str, T]) -> dict[str, T]:
+    """What each split has, where train alone has something as "all": it is divided."""
+    return {"all": there["train"]} if set(there) == {"train"} else there
 
 
 def have(path: Path, split: str, there: tuple[str, ...]) -> None:
@@ -251,9 +258,18 @@ def _released(path: Path, split: str, follow_links: bool) -> Folder:
                                     True, RECORD))
             continue
         words = (str(prompt["input"]), str(prompt["output"])) if {"input", "output"} <= set(prompt) else None
-        files = tuple((f"{r[0]}/{s}_0.jpg", f"{r[0]}/{s}_1.jpg") for s in r[1])
+        files = tuple((_shot(out, f"{r[0]}/{s}_0"), _shot(out, f"{r[0]}/{s}_1")) for s in r[1])
         out.entries.append(Entry(str(said), files, f"{r[0]}/prompt.json:{n}", captions=words))
     return out
+
+
+def _shot(folder: Folder, name: str) -> str:
+    """A picture of a seed: JPEG as it is published, or PNG, which others write."""
+    try:
+        png = not folder.path(f"{name}.jpg").exists() and folder.path(f"{name}.png").exists()
+    except DataError:  # of a name that leads outside `look` tells
+        png = False
+    return f"{name}.png" if png else f"{name}.jpg"
 
 
 def _brushed(path: Path, split: str, follow_links: bool) -> Folder:
@@ -280,5 +296,5 @@ def _brushed(path: Path, split: str, follow_links: bool) -> Folder:
     return out
 
 
-__all__ = ["MASK", "MISSING", "OPAQUE", "RECORD", "Entry", "Folder", "format_at", "have", "list_of",
+__all__ = ["MASK", "MISSING", "OPAQUE", "RECORD", "Entry", "Folder", "alone", "format_at", "have", "list_of",
            "lists_at", "open_folder", "part_of", "sound", "splits_at"]

@@ -11,6 +11,10 @@ So are, of InstructDiffusion's tasks,
 refer      mark the left square in blue; mark the red disc      which one of two alike is said by where it stands or by
                                                                 its colour, and half covered; a fifth is not there
 deblur, denoise, watermark                                      the scene as it is, of one that was spoiled (`restored`)
+
+And pairs to learn from as another model makes them, in which what should stay moves a little; held-out ones are exact:
+
+unsteady   make the square red                                  in another colour, on a ground of another grey
 """
 from __future__ import annotations
 
@@ -21,6 +25,7 @@ import numpy as np
 
 from ...ops.edits import paint_mask
 from .drawn import ABSENT, COLOURS, KINDS, PAINTED, Edits, Thing, cover, shown, things_of
+from .drawn import WORDS as DRAWN
 from .pairs import RESTORED, Pair
 from .restored import WORDS, spoiled
 
@@ -28,6 +33,7 @@ HARD = ("count", "move", "spatial", "viewpoint")
 SIDES = {"left": (-1, 0), "right": (1, 0), "top": (0, -1), "bottom": (0, 1)}
 SHIFTS = (0.3, 0.2, 0.15, 0.1)  # of the picture's side, the longest for which there is room
 APART, EDGE, CLOSER = 1.2, 0.01, 1.6
+MOVED = 0.04  # standard deviation of the grey's, in 0..1, of pairs that are unsteady
 SMALLER = (1.0, 0.85, 0.7)  # of a second thing, the largest for which there is room
 
 Done = tuple[str, np.ndarray, np.ndarray, str, str]  # instruction, picture after, region, colour, caption after
@@ -36,13 +42,15 @@ Done = tuple[str, np.ndarray, np.ndarray, str, str]  # instruction, picture afte
 class Hard(Edits):
     """Drawn edits, these kinds among them."""
 
-    known = (*KINDS, *HARD, "refer", *RESTORED)
+    known = (*KINDS, *HARD, "refer", "unsteady", *RESTORED)
 
     def pair(self, i: int, version: int = 0) -> Pair:
         kind = self.kind(i)
         if kind in KINDS:
             return super().pair(i, version)
         rng, _, colours, ground, things = self._begun(i)
+        if kind == "unsteady":
+            return self._unsteady(rng, ground, things, str(colours[2]), f"{self.split} {i}")
         if kind in RESTORED:
             return self._restored(kind, rng, ground, things, f"{self.split} {i}")
         if kind == "refer":
@@ -51,6 +59,16 @@ class Hard(Edits):
         said, after, region, colour, then = MADE[kind](self, rng, ground, before, things, str(colours[2]))
         return Pair(shown(before), shown(after), said, kind, region >= 0.5, None, COLOURS[colour],
                     (things_of(*things), then), things[0].shape, f"{self.split} {i}", sided=True)
+
+    def _unsteady(self, rng: np.random.Generator, ground: np.ndarray, things: tuple[Thing, Thing], colour: str,
+                  file: str) -> Pair:
+        a, b = things
+        then, words = replace(a, colour=colour), DRAWN["recolour"]
+        moved = ground + np.float32(rng.normal(0.0, MOVED) if self.split == "train" else 0.0)
+        said = words[int(rng.integers(len(words)))].format(s=a.shape, c=colour)
+        return Pair(shown(self._draw(ground, a, b)), shown(self._draw(moved, then, b)), said, "unsteady",
+                    cover(a, self.size) >= 0.5, None, COLOURS[colour], (things_of(a, b), things_of(then, b)), a.shape,
+                    file)
 
     def _restored(self, kind: str, rng: np.random.Generator, ground: np.ndarray, things: tuple[Thing, Thing],
                   file: str) -> Pair:

@@ -3,10 +3,12 @@
 A list is JSON ([{...}, ...]), JSON lines or CSV and is called edits, pairs, metadata, GIER, GIER_new, meta_info or
 magic_train; or train, val, test. It lies in the folder, or in a folder of its split below it. A record says
 
-before        input, source, original or before, also as input_image, input_image_file_name, input_path and so on
-after         output, edited, target or after, likewise
-instruction   instruction, edit_prompt, edit or prompt, or several of them: a list, instructions, prompts. GIER's are
-              those of experts and of amateurs (expert_summary, amateur_summary)
+before        input, source, original or before, also as input_image, input_image_file_name, image_before and so on;
+              else image or file_name, as Hugging Face's imagefolder has it
+after         output, edited, target, result or after, likewise
+instruction   instruction, edit_prompt, edit, prompt, text or caption, or several of them: a list, instructions,
+              prompts. GIER's are those of experts and of amateurs (expert_summary, amateur_summary)
+captions      original_prompt and edited_prompt, or input_caption and output_caption: both pictures in words
 split         train, val or test, where the list holds several; without, the first 90 % are train, 5 % val, 5 % test
 
 Of several instructions training takes another at each visit; else each is asked once, with its pair. Pictures are
@@ -33,11 +35,13 @@ from .pairs import Pair
 STEMS = ("edits", "pairs", "metadata", "GIER", "GIER_new", "meta_info", "magic_train")
 ENDINGS = (".json", ".jsonl", ".csv")
 _NAMES = {
-    "before": ("before", "input", "source", "original"),
-    "after": ("after", "output", "edited", "target"),
-    "instruction": ("instruction", "instructions", "edit_prompt", "edit", "prompt", "prompts", "expert_summary"),
+    "before": ("before", "input", "source", "original", "image", "file_name", "filename"),
+    "after": ("after", "output", "edited", "target", "result"),
+    "instruction": ("instruction", "instructions", "edit_prompt", "edit_instruction", "edit", "prompt", "prompts",
+                    "expert_summary", "text", "caption"),
 }
-_ENDING = re.compile(r"(_image)?(_file_?name|_path|_file)?$")
+_CAPTIONS = (("original_prompt", "edited_prompt"), ("input_caption", "output_caption"))
+_AROUND = re.compile(r"^(image|img)_|(_image|_img)?(_file_?name|_path|_file)?$")  # what says only that it is a picture
 _HEAD = 1 << 16  # bytes of a list in which its first record stands, or the names of its columns
 
 
@@ -66,7 +70,7 @@ def lists_at(path: Path) -> dict[str, Path]:
             for at in (file.parent / f"{file.name}{e}" for e in ENDINGS):
                 if split not in found and _fits(at):
                     found[split] = at
-    return found
+    return folders.alone(found)
 
 
 def _fits(file: Path) -> bool:
@@ -86,7 +90,7 @@ def _fits(file: Path) -> bool:
 def _columns(names: list[str]) -> dict[str, str]:
     """What of before, after and instruction a record's names say, each by the first of them that does."""
     plain = {re.sub(r"\W", "_", n.lower()): n for n in names}
-    bare = {_ENDING.sub("", p): n for p, n in reversed(plain.items())}
+    bare = {_AROUND.sub("", p): n for p, n in reversed(plain.items())}
     return {what: n for what, own in _NAMES.items()
             if (n := next((of[k] for k in own for of in (plain, bare) if k in of), None)) is not None}
 
@@ -153,8 +157,11 @@ def open_listed(path: Path, split: str, follow_links: bool = False) -> Listed:
             out.faults.append(Fault(str(file), at, field, problem, f"{mend}; training leaves it out", True, RECORD))
             continue
         said = [s for s in said if s] or [""]
+        seen = next(((r[a], r[b]) for a, b in _CAPTIONS if isinstance(r.get(a), str) and isinstance(r.get(b), str)),
+                    None)
         for each in (["\n".join(said)] if split == "train" else said):
-            out.entries.append(Entry(each, ((files[0], files[1]),), f"{file.relative_to(path).as_posix()}:{at}"))
+            out.entries.append(Entry(each, ((files[0], files[1]),), f"{file.relative_to(path).as_posix()}:{at}",
+                                     captions=seen))
     return out
 
 

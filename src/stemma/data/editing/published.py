@@ -1,30 +1,33 @@
 """The layouts of folders of edits that are published, behind one door: edits (`folders`), spoiled and sound pictures
-(`restored`), things told by a sentence (`referred`), things taken out (`removed`), lists of edits (`listed`)."""
+(`restored`), things told by a sentence (`referred`), things taken out (`removed`), lists of edits (`listed`), two
+folders and what is to be done (`paired`)."""
 from __future__ import annotations
 
 import functools
 from pathlib import Path
 
-from . import folders, listed, referred, removed, restored
+from . import folders, listed, paired, referred, removed, restored
 from .folders import Folder
 
 
 def format_at(path: Path) -> str:
-    """"instruct-pix2pix", "magicbrush", "refcoco", "restoration", "edits" (a list), "gqa-inpaint", or "" where a
-    folder holds none."""
+    """"instruct-pix2pix", "magicbrush", "refcoco", "restoration", "edits" (a list), "gqa-inpaint", "before and
+    after", or "" where a folder holds none."""
     if found := folders.format_at(path):
         return found
     if referred.is_referred(path):
         return "refcoco"
     if restored.layout_at(path):
         return "restoration"
-    return "edits" if listed.lists_at(path) else "gqa-inpaint" if removed.lists_at(path) else ""
+    if listed.lists_at(path):
+        return "edits"
+    return "gqa-inpaint" if removed.lists_at(path) else "before and after" if paired.roots(path) else ""
 
 
 def splits_at(path: Path) -> tuple[str, ...]:
     """The splits that are there."""
     where = {"refcoco": referred.splits_at, "restoration": restored.splits_at, "edits": listed.splits_at,
-             "gqa-inpaint": removed.splits_at}.get(format_at(path))
+             "gqa-inpaint": removed.splits_at, "before and after": paired.splits_at}.get(format_at(path))
     return where(path) if where is not None else folders.splits_at(path)
 
 
@@ -41,6 +44,8 @@ def open_folder(path: Path, split: str, follow_links: bool = False) -> Folder:
             return listed.open_listed(path, split, follow_links)
         case "gqa-inpaint":
             return removed.open_removed(path, split, follow_links)
+        case "before and after":
+            return paired.open_paired(path, split, follow_links)
     return folders.open_folder(path, split, follow_links)
 
 

@@ -24,6 +24,8 @@ from ..running.foreign import read_state
 NAMES = {"unet": "diffusion_pytorch_model", "vae": "diffusion_pytorch_model", "text_encoder": "model"}
 FREE = ("sample_size", "force_upcast", "in_channels")  # of a configuration: says nothing of the network that we build
 LDM = {"unet": "model.diffusion_model.", "vae": "first_stage_model.", "text_encoder": "cond_stage_model.transformer."}
+AIMS = {"epsilon": "eps", "v_prediction": "v", "sample": "x0"}
+GROWS = {"scaled_linear": "scaled-linear", "linear": "linear", "squaredcos_cap_v2": "cosine"}  # how the noise does
 OLD = {"query": "to_q", "key": "to_k", "value": "to_v", "proj_attn": "to_out.0"}  # diffusers' names of an attention
 HEAD = 64  # channels of a head of CLIP's
 
@@ -35,7 +37,8 @@ def bring(source: str | Path, paper: str | Paper = "instruct-pix2pix", preset: s
     """An `EditModel` with the weights at `source`, a folder or a .safetensors file.
 
     tokenizer: the folder with vocab.json and merges.txt; the checkpoint's own where it has one. Raises `StemmaError`
-    for a pickle, a missing file, and a network of another build, naming the setting.
+    for a pickle, a missing file, and a network of another build, naming the setting. What the network says of noise,
+    and how that grows, are what a folder's scheduler says; without one the noise itself, as in the first release.
     """
     source, card = Path(source), papers.get(paper) if isinstance(paper, str) else paper
     states, configs = _folder(source) if source.is_dir() else _file(source)
@@ -78,12 +81,32 @@ def _folder(folder: Path) -> tuple[dict[str, State], dict[str, dict[str, Any]]]:
         if not config.is_file():
             raise StemmaError(f"no {config}: a folder of diffusers holds unet, vae and text_encoder, each with its "
                               "config.json")
-        try:
-            configs[name] = dict(json.loads(config.read_text(encoding="utf-8")))
-        except (ValueError, TypeError) as error:
-            raise StemmaError(f"{config} is no JSON object ({error}); fetch it again") from None
-        states[name] = _tensors(folder / name / f"{stem}.safetensors")
+        configs[name], states[name] = _object(config), {}
+        for file in _weights(folder / name, stem):
+            states[name] |= _tensors(file)
+    if (noise := folder / "scheduler" / "scheduler_config.json").is_file():
+        configs["scheduler"] = _object(noise)
     return states, configs
+
+
+def _object(file: Path) -> dict[str, Any]:
+    try:
+        return dict(json.loads(file.read_text(encoding="utf-8")))
+    except (ValueError, TypeError) as error:
+        raise StemmaError(f"{file} is no JSON object ({error}); fetch it again") from None
+
+
+def _weights(folder: Path, stem: str) -> list[Path]:
+    """The files of one network: STEM.safetensors, else its parts (-00001-of-00002), else its one variant (.fp16)."""
+    if (file := folder / f"{stem}.safetensors").is_file():
+        return [file]
+    if parts := sorted(folder.glob(f"{stem}-*-of-*.safetensors")):
+        return parts
+    variants = sorted(folder.glob(f"{stem}.*.safetensors"))
+    if len(variants) > 1:
+        raise StemmaError(f"{folder} holds {' and '.join(v.name for v in variants)}: call the one that is meant "
+                          f"{file.name}")
+    return variants or [file]
 
 
 def _tensors(file: Path) -> State:
@@ -107,6 +130,15 @@ def _file(file: Path) -> tuple[dict[str, State], dict[str, dict[str, Any]]]:
         lack = [p for p in LDM.values() if not any(k.startswith(p) for k in every)]
         raise StemmaError(f"{file} is not the one file of a latent diffusion model: nothing in it is called "
                           f"{lack[0]}...")
+    try:
+        return _sorted(every)
+    except KeyError as lack:
+        raise StemmaError(f"{file} holds no {lack.args[0]}, which each latent diffusion model has: fetch it again"
+                          ) from None
+
+
+def _sorted(every: State) -> tuple[dict[str, State], dict[str, dict[str, Any]]]:
+    """The three networks under diffusers' names. Raises `KeyError` for what is missing."""
     parts = {name: {k.removeprefix(p): v for k, v in every.items() if k.startswith(p)} for name, p in LDM.items()}
     mean = {k: every.get("model_ema.diffusion_model" + k.replace(".", "")) for k in parts["unet"]}
     if all(v is not None for v in mean.values()):
@@ -119,6 +151,8 @@ def _file(file: Path) -> tuple[dict[str, State], dict[str, dict[str, Any]]]:
         "vae": convert.convert_ldm_vae_checkpoint({LDM["vae"] + k: v for k, v in parts["vae"].items()}, configs["vae"]),
         "text_encoder": parts["text_encoder"],
     }
+    used = {id(v) for v in states["unet"].values()}  # what has no name there is kept, so that `_fits` tells of it
+    states["unet"] |= {k: v for k, v in parts["unet"].items() if id(v) not in used}
     text = {_bare(k): v for k, v in states["text_encoder"].items()}
     table, places = text["embeddings.token_embedding.weight"], text["embeddings.position_embedding.weight"]
     configs["text_encoder"] = {
@@ -169,7 +203,7 @@ def _sets(configs: dict[str, dict[str, Any]], source: Path) -> dict[str, Any]:
     asked = {
         "net.widths": u.get("block_out_channels"), "net.layers": u.get("layers_per_block"),
         "net.heads": u.get("attention_head_dim"), "net.groups": u.get("norm_num_groups"),
-        "net.attends": sum("CrossAttn" in str(k) for k in u.get("down_block_types", ())) or None,
+        "net.attends": str(u.get("down_block_types")).count("CrossAttn") or None,
         "codec.widths": v.get("block_out_channels"), "codec.layers": v.get("layers_per_block"),
         "codec.channels": v.get("latent_channels"), "codec.groups": v.get("norm_num_groups"),
         "codec.scale": v.get("scaling_factor"), "text.width": t.get("hidden_size"),
@@ -182,16 +216,35 @@ def _sets(configs: dict[str, dict[str, Any]], source: Path) -> dict[str, Any]:
         numbers = x if isinstance(x, tuple) and k.endswith("widths") else (x,)
         if not numbers or not all(isinstance(n, (int, float)) and n > 0 for n in numbers):
             raise StemmaError(f"{source} asks for {k} = {x!r}, of which our network of this build has none")
-    return found
+    return found | _noise(configs.get("scheduler", {}), source)
+
+
+def _noise(said: dict[str, Any], source: Path) -> dict[str, Any]:
+    """What a scheduler's configuration says of noise, as settings of an `Editor`. Raises `StemmaError` for noise that
+    ours does not make."""
+    for name, known in (("prediction_type", AIMS), ("beta_schedule", GROWS)):
+        if name in said and str(said[name]) not in known:
+            raise StemmaError(f"{source}, scheduler: {name} is {said[name]!r}; {', '.join(known)} are known")
+    for name in ("rescale_betas_zero_snr", "trained_betas"):
+        if said.get(name):
+            raise StemmaError(f"{source}, scheduler: {name} is {said[name]!r}, and noise is not made so here")
+    for name in ("beta_start", "beta_end"):
+        if name in said and not (isinstance(said[name], float) and 0 < said[name] < 1):
+            raise StemmaError(f"{source}, scheduler: {name} is {said[name]!r} and no share between 0 and 1")
+    asked = {"aim": AIMS.get(str(said.get("prediction_type"))), "noise.kind": GROWS.get(str(said.get("beta_schedule"))),
+             "noise.steps": said.get("num_train_timesteps"), "noise.begin": said.get("beta_start"),
+             "noise.end": said.get("beta_end")}
+    return {k: v for k, v in asked.items() if v is not None}
 
 
 def _same_build(own: Any, asked: dict[str, Any], where: str) -> None:
     """Raises `StemmaError` where a configuration asks for what our network does not do."""
     config = own.config if isinstance(own.config, dict) else own.config.to_dict()
     plain = lambda x: list(x) if isinstance(x, tuple) else x
+    known = (str, int, float, bool, list, *(() if "model_type" in asked else (type(None),)))  # transformers adds Nones
     for name, value in asked.items():
         if (not name.startswith("_") and name in config and name not in FREE and not name.endswith("token_id")
-                and type(plain(config[name])) in (str, int, float, bool, list) and plain(value) != plain(config[name])
+                and type(plain(config[name])) in known and plain(value) != plain(config[name])
                 and name not in ("torch_dtype", "dtype", "architectures", "projection_dim", "transformers_version",
                                  "initializer_factor", "initializer_range", "attention_dropout", "dropout")):
             raise StemmaError(f"{where}: {name} is {value!r}, and the network that is built here has {config[name]!r}; "
@@ -215,8 +268,8 @@ def _matching(key: str, own: State) -> str:
 
 
 def _fits(state: State, own: State, where: str) -> None:
-    """Raises `StemmaError` for a tensor that is missing, too much or of another shape; an attention's 1 x 1 convolution
-    becomes its matrix."""
+    """Raises `StemmaError` for a tensor that is missing, too much, of another shape or without finite fractions; an
+    attention's 1 x 1 convolution becomes its matrix."""
     for key, t in own.items():
         if key in state and state[key].numel() == t.numel() and state[key].dim() == 4 and t.dim() == 2:
             state[key] = state[key].flatten(1)
@@ -227,6 +280,11 @@ def _fits(state: State, own: State, where: str) -> None:
     if wrong := [k for k in own if own[k].shape != state[k].shape]:
         raise StemmaError(f"{where}: {wrong[0]} is {tuple(state[wrong[0]].shape)}, and this network's is "
                           f"{tuple(own[wrong[0]].shape)}")
+    if whole := [k for k in own if own[k].is_floating_point() and not state[k].is_floating_point()]:
+        raise StemmaError(f"{where}: {whole[0]} is of {state[whole[0]].dtype}, and weights are fractions: bring the "
+                          "checkpoint as it was before it was quantised")
+    if broken := [k for k in own if not state[k].float().isfinite().all()]:
+        raise StemmaError(f"{where}: {broken[0]} holds numbers that are not finite: fetch the file again")
 
 
 def saved(source: str | Path, target: str | Path, **options: Any) -> nn.Module:

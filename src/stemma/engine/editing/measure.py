@@ -47,7 +47,7 @@ def scored(pair: Pair, before: np.ndarray, after: np.ndarray, made: np.ndarray,
     if pair.kind in RESTORED:
         out |= {"right": float(by.mended(before, after, made)), "psnr": by.psnr(made, after),
                 "ssim": by.ssim(made, after)}
-    elif pair.kind == "recolour" and mask is not None and pair.colour is not None:
+    elif pair.kind in ("recolour", "unsteady") and mask is not None and pair.colour is not None:
         out["right"] = _number(by.coloured(made, mask, pair.colour, list(COLOURS.values())))
     elif pair.kind in HARD and mask is not None and pair.colour is not None:
         out["right"] = _number(_hard(pair, mask, before, after, made))

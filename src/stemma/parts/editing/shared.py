@@ -1,10 +1,11 @@
 """What attentions of a network of diffusers' share. Between two pictures of two captions that differ as little as they
 can: what the second one's self-attention looks at is what the first one's does, for a part of the steps
 (InstructPix2Pix sec. 3.1.2; its released code shares self-attention, where Prompt-to-Prompt, arXiv 2208.01626, injects
-that between picture and words). Between the steps of an edit: the keys and values of its words."""
+that between picture and words). Between the steps of an edit: the keys and values of its words. Between the passes of a
+step: what is seen before any word is heard."""
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -34,6 +35,17 @@ class Shared:
         return out
 
 
+def _attend(attn: Any, x: Tensor, keys: Tensor, values: Tensor, mask: Any) -> Tensor:
+    """What an attention makes of queries [B, N, D] over keys and values [B, heads, L, d]."""
+    seen = F.scaled_dot_product_attention(_heads(attn, attn.to_q(x)), keys, values, mask)
+    out: Tensor = attn.to_out[1](attn.to_out[0](seen.transpose(1, 2).flatten(2)))
+    return out
+
+
+def _heads(attn: Any, x: Tensor) -> Tensor:
+    return x.unflatten(-1, (attn.heads, -1)).transpose(1, 2)
+
+
 class Told:
     """A processor of one attention between picture and words: keys and values of words that are the same as last time
     (the same tensor) are not computed again."""
@@ -42,20 +54,34 @@ class Told:
 
     def __call__(self, attn: Any, hidden_states: Tensor, encoder_hidden_states: Tensor, attention_mask: Any = None,
                  temb: Any = None, **_: Any) -> Tensor:
-        heads = lambda x: x.unflatten(-1, (attn.heads, -1)).transpose(1, 2)
         if self.seen is not encoder_hidden_states:
             self.seen = encoder_hidden_states
-            self.keys, self.values = (heads(f(encoder_hidden_states)) for f in (attn.to_k, attn.to_v))
-        x = F.scaled_dot_product_attention(heads(attn.to_q(hidden_states)), self.keys, self.values, attention_mask)
-        out: Tensor = attn.to_out[1](attn.to_out[0](x.transpose(1, 2).flatten(2)))
-        return out
+            self.keys, self.values = (_heads(attn, f(encoder_hidden_states)) for f in (attn.to_k, attn.to_v))
+        return _attend(attn, hidden_states, self.keys, self.values, attention_mask)
+
+
+class Common:
+    """A processor of the first self-attention, before which no word was heard: of the passes of a batch, one after the
+    other, those that see the same are computed once. sees: what each pass does."""
+
+    def __init__(self, sees: Sequence[object]) -> None:
+        self.own = list(dict.fromkeys(sees))
+        self.of = [self.own.index(s) for s in sees]
+
+    def __call__(self, attn: Any, hidden_states: Tensor, encoder_hidden_states: Any = None, attention_mask: Any = None,
+                 temb: Any = None, **_: Any) -> Tensor:
+        passes = hidden_states.chunk(len(self.of))
+        x = torch.cat([passes[self.of.index(k)] for k in range(len(self.own))])
+        out = _attend(attn, x, *(_heads(attn, f(x)) for f in (attn.to_k, attn.to_v)), attention_mask)
+        each = out.chunk(len(self.own))
+        return torch.cat([each[k] for k in self.of])
 
 
 @contextmanager
-def _processed(net: nn.Module, which: str, processor: Callable[[], Any]) -> Iterator[None]:
-    """Within it the attentions of this name have a `processor()`; then what they had."""
+def _processed(attentions: Sequence[Any], processor: Callable[[], Any]) -> Iterator[None]:
+    """Within it these attentions have a `processor()`; then what they had."""
     before = {}
-    for m in _attentions(net, which):
+    for m in attentions:
         before[m] = m.processor
         m.set_processor(processor())
     try:
@@ -73,15 +99,17 @@ def _attentions(net: nn.Module, which: str) -> list[Any]:
 def shared(net: nn.Module, passes: int = 2) -> Iterator[Shared]:
     """Within it the self-attentions of a network of diffusers' are computed by one `Shared`; then as they were."""
     processor = Shared(passes)
-    with _processed(net, "attn1", lambda: processor):
+    with _processed(_attentions(net, "attn1"), lambda: processor):
         yield processor
 
 
 @contextmanager
-def told_once(net: nn.Module) -> Iterator[None]:
+def told_once(net: nn.Module, sees: Sequence[object]) -> Iterator[None]:
     """Within it, without gradients, words are turned into keys and values once, however often the network is asked with
-    them. A network without such attentions is as it was."""
-    with _processed(net, "attn2", Told):
+    them; and passes of a batch that differ by their words alone, where `sees` is equal, are one until they are heard. A
+    network without such attentions is as it was."""
+    first = _attentions(net, "attn1")[:1] if len(set(sees)) < len(sees) else []
+    with _processed(_attentions(net, "attn2"), Told), _processed(first, lambda: Common(sees)):
         yield
 
 
@@ -90,4 +118,4 @@ def attends(net: nn.Module) -> bool:
     return bool(_attentions(net, "attn1"))
 
 
-__all__ = ["Shared", "Told", "attends", "shared", "told_once"]
+__all__ = ["Common", "Shared", "Told", "attends", "shared", "told_once"]
