@@ -82,7 +82,7 @@ def _splits(report: Report, console: Console) -> None:
     own = ("objects", "crowd", "empty", "objects an image") if boxed else ()
     _under("splits", console, ("split", "images", *own), counts)
     if any(s.image_sizes for s in report.splits.values()):
-        _under("sizes, height x width; objects by COCO's borders of area" if boxed else "sizes, height x width", console,
+        _under("sizes, height x width" + "; objects by COCO's borders of area" * boxed, console,
                ("split", "images", *(("small", "medium", "large") if boxed else ())), sizes)
 
 

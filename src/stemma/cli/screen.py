@@ -67,7 +67,7 @@ def table(*columns: str, title: str | None = None, numbers: tuple[str, ...] = ()
 
 
 def show(t: Table, console: Console | None = None) -> None:
-    """Print a table under its title, no word or number of it cut off: one that is wider than the terminal (or `console`)
+    """Print a table under its title, no word or number of it cut off: one wider than the terminal, or `console`, stands
     in parts below one another, each beside the columns of text that it begins with."""
     to, least = console or out, []
     for c in t.columns:
