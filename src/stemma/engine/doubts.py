@@ -73,8 +73,8 @@ def doubts(run: Any, splits: Mapping[str, Records], *, most: int = 500, device: 
                 labelled += asked
     missed = sum(not d.found for d in out)
     if missed > labelled / 2:
-        warnings.warn(f"the run finds nothing at all of {missed:,} of {many(labelled, 'labelled thing')}: it has learned "
-                      "too little for what it misses to say anything of labels", stacklevel=2)
+        warnings.warn(f"the run finds nothing at all of {missed:,} of {many(labelled, 'labelled thing')}: it has "
+                      "learned too little for what it misses to say anything of labels", stacklevel=2)
         out = [d for d in out if d.found]
     return sorted(out, key=lambda d: -d.score)
 
