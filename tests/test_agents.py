@@ -9,6 +9,7 @@ import random
 import signal
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -134,7 +135,8 @@ def test_an_absent_package_names_the_extra_that_brings_all_of_a_world(
 
 
 def test_engines_of_vizdoom_find_their_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Two that begin together would both make it, and one would end. No file of theirs is left there."""
+    """Two that begin together would both make it, and one would end: each waits for its turn. Nothing of theirs is left
+    there, and a world whose folder is gone lives on."""
     vizdoom = pytest.importorskip("vizdoom", reason="takecover: pip install 'stemma-vision[worlds]'")
     there: list[bool] = []
     init = vizdoom.DoomGame.init
@@ -147,8 +149,34 @@ def test_engines_of_vizdoom_find_their_folder(tmp_path: Path, monkeypatch: pytes
     monkeypatch.setattr(vizdoom.DoomGame, "init", watched)
     env = envs.make("takecover", 16, True)
     env.reset(seed=0)
+    assert there == [True] and not list(tmp_path.iterdir())
+    env.step(np.zeros(1, np.float32))
+    env.reset(seed=1)
     env.close()
-    assert there == [True] and [p.name for p in tmp_path.rglob("*")] == ["_vizdoom"]
+    assert not list(tmp_path.iterdir())
+    (tmp_path / "_vizdoom").mkdir()
+    (tmp_path / "_vizdoom" / "of.mine").touch()
+    with envs._looked_for("_vizdoom"):
+        pass
+    assert (tmp_path / "_vizdoom" / "of.mine").exists()
+
+
+def test_a_folder_that_engines_look_for_is_had_by_one_at_a_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    having, most = [0], [0]
+
+    def begin(_: int) -> bool:
+        with envs._looked_for("folder"):
+            having[0] += 1
+            most[0] = max(most[0], having[0])
+            time.sleep(0.002)
+            there = Path("folder").is_dir()
+            having[0] -= 1
+        return there
+
+    with ThreadPoolExecutor(8) as pool:
+        assert all(pool.map(begin, range(40))) and most == [1]
+    assert not list(tmp_path.iterdir())
 
 
 def test_dodging_can_be_done_by_looking() -> None:

@@ -115,3 +115,52 @@ def test_every_module_has_its_place_in_the_api() -> None:
     names = (p.relative_to(SOURCE.parent).with_suffix("").as_posix().replace("/", ".") for p in SOURCE.rglob("*.py")
              if p.stem not in ("__init__", "__main__") and p.relative_to(SOURCE).parts[0] != "cli")
     assert set(names) <= told and "stemma" in told
+
+
+def told_commands() -> list[tuple[str, bool]]:
+    """Every command `stemma ...` of the pages, and whether it stands in a block to be copied or within a sentence."""
+    out: list[tuple[str, bool]] = []
+    for path in WRITTEN:
+        text = path.read_text(encoding="utf-8")
+        blocks = re.findall(r"^```console\n(.*?)^```", text, re.M | re.S)
+        out += [(line, True) for block in blocks for line in block.splitlines() if line.startswith("stemma ")]
+        text = re.sub(r"^```.*?^```", "", text, flags=re.M | re.S)
+        out += [(" ".join(line.split()), False) for line in re.findall(r"`(stemma [^`]+)`", text)]
+    return out
+
+
+def test_every_command_of_the_pages_is_one_that_the_command_line_takes() -> None:
+    """Its options, its papers with their presets, and the settings that it makes. What stands in capitals stands for
+    something else, S for a seed, and "..." for more; giou is the page's own (`test_adding.py`)."""
+    import typer
+
+    from stemma.cli import app
+    from stemma.cli.screen import parse_sets
+    from stemma.core import paper as papers
+    from stemma.engine import wings
+    from stemma.engine.comparing import compare
+    from stemma.engine.running import checkpoint
+
+    wrong, taken = [], 0
+    for line, whole in dict.fromkeys(told_commands()):
+        words = [w for w in shlex.split(line, comments=True)[1:] if w != "..."]
+        words = ["0" if before == "--seed" and w == "S" else w for before, w in zip(["", *words], words)]
+        command: object = typer.main.get_command(app)
+        while words and (name := words[0]) in getattr(command, "commands", {}):
+            command = command.commands[words.pop(0)]  # type: ignore[attr-defined]
+        try:
+            if not words or words == ["--help"]:
+                continue
+            given = command.make_context(name, words).params  # type: ignore[attr-defined]
+            named = given.get("papers") or [p for p in (given.get("paper"), given.get("a"), given.get("b")) if p]
+            named = [p for p in named if not p.isupper() and p != "giou"]
+            sets = parse_sets([x for x in given.get("sets") or () if not x.partition("=")[2].isupper()])
+            for paper, preset in compare._systems(named, given.get("preset") or "small")[0].values() if named else ():
+                own = compare._sets_of(sets, paper)
+                wings.check_sets(papers.get(paper), own)
+                checkpoint.plan(papers.get(paper), preset, own)
+            taken += 1
+        except Exception as error:
+            if whole or type(error).__name__ != "MissingParameter":
+                wrong.append(f"{line}: {error}")
+    assert not wrong and taken > 90, "\n".join(wrong)

@@ -14,6 +14,7 @@ from PIL import Image
 from rich.console import Console
 
 from made_data import coco_doc, make_coco, make_maps, make_voc, make_yolo, noise, voc_xml
+from stemma.cli.examined import render
 from stemma.core import outputs
 from stemma.core.types import DataError
 from stemma.data.doctor import Report, SplitFigures, examine
@@ -23,7 +24,7 @@ from stemma.data.records import DataWarning
 
 def shown(report: Report) -> str:
     console = Console(file=io.StringIO(), width=150)
-    report.render(console)
+    render(report, console=console)
     text = console.file.getvalue()  # type: ignore[attr-defined]
     json.dumps(report.as_dict(), allow_nan=False)
     return text
@@ -333,7 +334,7 @@ def test_a_dozen_splits_are_counted_within_80_columns() -> None:
     report = Report("data", "coco", ("boxes",), ("pedestrian", "bus"), {
         n: SplitFigures(10, 12_345 + k, classes={"pedestrian": 12_345 + k, "bus": 0}) for k, n in enumerate(names)})
     console = Console(file=io.StringIO(), width=80)
-    report.render(console)
+    render(report, console=console)
     lines = console.file.getvalue().splitlines()  # type: ignore[attr-defined]
     assert max(map(len, lines)) <= 80 and "…" not in "".join(lines)
     heads = [line.split()[1:] for line in lines if line.split()[:1] == ["class"]]

@@ -120,6 +120,10 @@ def test_a_sure_system_doubts_what_it_does_not_see(tmp_path: Path, monkeypatch: 
     assert [(d.picture, d.truth, d.found, d.score) for d in found] == [
         (0, "dog", "cat", 0.9), (0, "", "cat", 0.8), (2, "dog", "", 0.0)]
     assert found[1].box == tuple(far) and str(found[2]) == "labelled dog, and nothing is found there"
+    model, predict = answering({"0.png": [(far, "cat", 0.9)]})  # what has learned next to nothing misses nearly all
+    monkeypatch.setattr(doubting, "predict", predict)
+    with pytest.warns(UserWarning, match="nothing at all of 3 of 3 labelled things: it has learned too little"):
+        assert [(d.picture, d.truth, d.found) for d in doubts("run", splits)] == [(0, "", "cat")]
     model, predict = answering(said, ("cat",))  # of what a system never learned nothing is said
     monkeypatch.setattr(doubting, "predict", predict)
     monkeypatch.setattr(doubting.checkpoint, "resolve", lambda run: model)

@@ -4,6 +4,7 @@ from __future__ import annotations
 import json
 import math
 import time
+import warnings
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ import torch
 
 import stemma
 from engine_help import SETS, scenes, script, short
+from stemma.core import memory
 from stemma.core import paper as papers
 from stemma.core.part import leaves
 from stemma.core.recipe import Phase
@@ -130,13 +132,19 @@ def test_accumulation_sees_as_many_pictures_a_step(tmp_path: Path) -> None:
         short(tmp_path / "odd", "3steps", sets={"recipe.accumulate": 3})
 
 
-def test_a_batch_that_does_not_fit_is_taken_in_parts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+# as CUDA says it, and the processor
+NO_ROOM = [torch.OutOfMemoryError("too little memory"),
+           RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory: you tried to allocate 8 bytes.")]
+
+
+@pytest.mark.parametrize("full", NO_ROOM)
+def test_a_batch_that_does_not_fit_is_taken_in_parts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, full: Exception) -> None:
     losses = Trainer._losses
 
     def small(most: int) -> Any:
         def limited(self: Trainer, batch: Any) -> Any:
             if len(batch) > most:
-                raise torch.OutOfMemoryError("too little memory")
+                raise full
             return losses(self, batch)
 
         return limited
@@ -147,8 +155,34 @@ def test_a_batch_that_does_not_fit_is_taken_in_parts(tmp_path: Path, monkeypatch
     assert spent["images"] == 8 * spent["steps"] and spent["epochs"] == pytest.approx(spent["images"] / 24)
     assert checkpoint.read_meta(r.path / "state.safetensors")["parts"] == 4
     monkeypatch.setattr(Trainer, "_losses", small(0))
-    with pytest.raises(StemmaError, match="does not fit into the memory of cpu; try --batch 4"):
+    with pytest.raises(StemmaError, match="8 parts does not fit into the memory of cpu; a part is one picture already; --batch 4 is"):
         short(tmp_path / "none", "0.3s", batch=8)
+    with pytest.raises(StemmaError, match="batch of 6 in 1 part does .*recipe.accumulate=2 takes .*; --batch 3 is half of it$"):
+        short(tmp_path / "steps", "3steps", batch=6)
+    with pytest.raises(StemmaError, match="batch of 1 in 1 part does .*; a smaller --size or another preset is left$"):
+        short(tmp_path / "one", "3steps", batch=1)
+
+
+def test_a_word_is_said_before_memory_is_full(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Once, with what would take less; a system that kills says nothing. The machine's own numbers make sense."""
+    room = memory.free()
+    assert room is None or 0 < room[0] <= room[1]
+    monkeypatch.setattr(memory, "EVERY", 0.01)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", RuntimeWarning)
+        short(tmp_path / "quiet", "2steps", batch=2)
+    monkeypatch.setattr(memory, "free", lambda: (2**28, 2**34))
+    with pytest.warns(RuntimeWarning, match=r"nearly full: 0.2 of 16.0 GiB are left.*recipe.accumulate=2.*--batch 1") as told:
+        short(tmp_path / "run", "2steps", batch=2)
+    assert sum("nearly full" in str(w.message) for w in told) == 1
+    monkeypatch.undo()
+    monkeypatch.setattr(memory.Path, "read_text", lambda self, **k: "MemAvailable: 1 kB\nMemTotal: 9 kB" if self.name == "meminfo" else
+                        {"cgroup": "0::/x", "memory.max": "max", "memory.current": "5"}[self.name])
+    assert memory.free() == (1024, 9 * 1024)  # a group without a limit
+    limits = {"meminfo": "MemAvailable: 9 kB\nMemTotal: 9 kB", "cgroup": "9:name=systemd:/\n4:memory:/a:b/c",
+              "memory.limit_in_bytes": "4096", "memory.usage_in_bytes": "4000", "memory.stat": "cache 9\ntotal_inactive_file 1000"}
+    monkeypatch.setattr(memory.Path, "read_text", lambda self, **k: limits[self.name])
+    assert memory.free() == (1096, 4096)
 
 
 def test_phases_let_parts_sleep(tmp_path: Path) -> None:

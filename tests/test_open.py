@@ -20,7 +20,7 @@ import pytest
 
 from made_data import coco_doc, make_coco, make_maps, make_voc, make_yolo, noise, voc_xml
 from stemma.core import outputs
-from stemma.core.types import Classes, DataError, Dataset, Info
+from stemma.core.types import Classes, DataError, Dataset, Info, StemmaError
 from stemma.data.doctor import examine
 from stemma.data.formats import FORMATS
 from stemma.data.images import listing, safe_join
@@ -407,6 +407,29 @@ def test_a_folder_of_two_formats_is_read_as_its_task_needs_and_a_run_remembers_w
     assert reading(run, ".", "coco", None) == ("coco", {}), "options are of a format"
     assert reading(run, ".", None, {"which": "boxes"}) == (None, {"which": "boxes"})
     assert kept_as(".", None, {}) == {}, "what was not told is not kept"
+
+
+def test_a_run_finds_its_data_from_any_folder_and_says_where_they_have_gone(tmp_path: Path,
+                                                                           monkeypatch: pytest.MonkeyPatch) -> None:
+    from stemma.engine.pictures.reading import remembered
+
+    def of(where: str, at: str | None) -> str | None:
+        (tmp_path / "run.json").write_text(json.dumps({"data": {"where": where, **({"at": at} if at else {})}}))
+        return remembered(tmp_path)
+
+    for name in ("one", "two"):
+        make_coco(tmp_path / "here" / name)
+    one, two = (str(tmp_path / "here" / name) for name in ("one", "two"))
+    monkeypatch.chdir(tmp_path / "here")
+    assert of("one", one) == "one" and of("one+two", f"{one}+{two}") == "one+two" and of("scenes", "scenes") == "scenes"
+    assert of("one", "/was/there/before/one") == "one", "a project that was moved as a whole"
+    assert of("gone", None) == "gone", "a run of an older build"
+    monkeypatch.chdir(tmp_path)
+    assert of("one", one) == one and of("one+two", f"{one}+{two}") == f"{one}+{two}"
+    with pytest.raises(StemmaError, match=f"trained on one, which is not there any more, nor at {one}x; say with --data where"):
+        of("one", f"{one}x")
+    with pytest.raises(StemmaError, match="trained on one, which is not there any more; say with --data where"):
+        of("one", str(tmp_path / "one"))
 
 
 def test_a_comma_belongs_to_a_name_where_a_place_is_called_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

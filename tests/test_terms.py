@@ -220,6 +220,23 @@ def test_the_record_has_both_clocks_and_every_warning_once(tmp_path: Path) -> No
     ]
 
 
+@pytest.mark.parametrize("named, data, warned, told", [
+    ("my/", "/there/my", "/there/my/a.xml: no", "my/a.xml: no"),
+    ("my+2*b", "/there/my+2*/there/b", "/there/b/x.jpg of /there/my", "b/x.jpg of my"),
+    ("asked:my,edits:64", "asked:/there/my,edits:64", "/there/my/x is gone", "my/x is gone"),
+    ("my", "/a+b/my", "/a+b/my/x.jpg", "my/x.jpg"),
+    ("/there/my", "/there/my", "/there/my/x.jpg", "/there/my/x.jpg"),
+    ("", "/there/my", "/there/my/x.jpg", "/there/my/x.jpg"),  # a job of an older build
+])
+def test_a_training_warns_of_the_data_by_the_name_that_the_command_has(tmp_path: Path, named: str, data: str, warned: str,
+                                                                       told: str) -> None:
+    """Else the same fault is told twice: by the comparison, and by its trainings, which are told where it lies."""
+    (tmp_path / "jobs").mkdir()
+    (tmp_path / "jobs" / "a-s0.warnings").write_text(json.dumps(warned) + "\n")
+    job = Job("a-s0", "fpn", "small", 0, data, "60s", str(tmp_path / "a-s0"), named=named)
+    assert remarks.warnings_of(tmp_path, job) == [told]
+
+
 def test_a_quiet_comparison_has_nothing_to_remark(tmp_path: Path) -> None:
     r = compared(tmp_path, {"fpn-s0": {}, "ssd-s0": {}})
     assert (clocks.lines(r) == [] == clocks.noted(r) and words.length(r) == "60 s of processor time"

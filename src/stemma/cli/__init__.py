@@ -13,7 +13,7 @@ import typer
 from rich.markup import escape
 from typer.core import TyperGroup
 
-from ..core import interrupts
+from ..core import interrupts, memory
 from ..core.interrupts import Interrupted
 from ..core.sentence import teller
 from . import reading, working
@@ -118,6 +118,10 @@ def main(argv: Sequence[str] | None = None) -> None:
     except Exception as error:
         if hasattr(error, "format_message"):
             raise SystemExit(_usage(error)) from None
+        if memory.full(error) and not debug and not hasattr(error, "code"):
+            err.print("[bold red]error:[/] there is not enough memory for this; smaller batches, pictures or tiles "
+                      "take less (--batch, --size, --tile, where the command's --help has them)", soft_wrap=True)
+            raise SystemExit(2) from None
         types = sys.modules.get("stemma.core.samples")
         if debug or types is None or not isinstance(error, types.StemmaError):
             raise

@@ -62,33 +62,35 @@ def table(*columns: str, title: str | None = None, numbers: tuple[str, ...] = ()
     t = Table(title=title, title_justify="left", title_style="bold", box=None, pad_edge=False, header_style="dim",
               padding=(0, 2, 0, 0))
     for c in columns:
-        t.add_column(c, justify="right" if c in numbers else "left", no_wrap=c in numbers)
+        t.add_column(c, justify="right" if c in numbers else "left", no_wrap=c in numbers, overflow="fold")
     return t
 
 
-def show(t: Table) -> None:
-    """Print a table, no word or number of it cut off: one that is wider than the terminal in parts below one another,
-    each beside the columns of text that it begins with."""
-    least = []
+def show(t: Table, console: Console | None = None) -> None:
+    """Print a table under its title, no word or number of it cut off: one wider than the terminal, or `console`, stands
+    in parts below one another, each beside the columns of text that it begins with."""
+    to, least = console or out, []
     for c in t.columns:
         texts = [Text.from_markup(str(x)).plain for x in (c.header, *c.cells)]
         words = texts if c.no_wrap else [w for x in texts for w in x.split()]
-        c.min_width = min(max(map(cell_len, words), default=0), out.width // 2)
+        c.min_width = min(max(map(cell_len, words), default=0), to.width // 2)
         least.append(2 + c.min_width)
     begins = next((i for i, c in enumerate(t.columns) if c.no_wrap), len(least))
     parts: list[list[int]] = [[]]
     for i in range(begins, len(least)):
-        if parts[-1] and sum(least[:begins]) + sum(least[k] for k in (*parts[-1], i)) - 2 > out.width:
+        if parts[-1] and sum(least[:begins]) + sum(least[k] for k in (*parts[-1], i)) - 2 > to.width:
             parts.append([])
         parts[-1].append(i)
+    if t.title:  # a title of the table's own would be broken where the table is narrow
+        to.print(f"[bold]{t.title}[/]")
     for part in parts:
         columns = [t.columns[i] for i in (*range(begins), *part)]
-        said = table(*(str(c.header) for c in columns), title=str(t.title) if t.title and part is parts[0] else None)
+        said = table(*(str(c.header) for c in columns))
         for made, c in zip(said.columns, columns):
             made.justify, made.no_wrap, made.min_width = c.justify, c.no_wrap, c.min_width
         for row in zip(*(c.cells for c in columns)):
             said.add_row(*row)
-        out.print(said)
+        to.print(said)
 
 
 def fitting(names: Iterable[str], beside: Iterable[str]) -> list[str]:

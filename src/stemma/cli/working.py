@@ -17,7 +17,7 @@ from rich.markup import escape
 from ..core.sentence import many
 from .reading import Json, examples, hang
 from .reads import asks_wings, is_split, is_there, known, look_again, look_first, of_wings, reads_data
-from .screen import err, number, out, parse_sets, print_json, said, started
+from .screen import err, number, out, parse_sets, print_json, said, show, started, table
 
 Env = Annotated[str | None, typer.Option("--env", metavar="NAME", help="The same as --data env:NAME, a world to live "
                                          "in: drawn-pendulum, takecover or cartpole-swingup.")]
@@ -165,6 +165,7 @@ def doctor(
     nothing reads, pictures that look alike across splits.
     Exit status 0: no faults; 1: faults; 2: nothing that can be read."""
     from ..data.doctors import examiner
+    from .examined import render
 
     shown = not as_json and not quick and err.is_terminal
     if run is not None and html is None:
@@ -180,7 +181,7 @@ def doctor(
     report = examiner(data, format)(data, format, decode=not quick, near=not quick,
                                     progress=_counted("reading") if shown else None, **(data_options or {}))
     if not as_json:
-        report.render(out, examples=rows)
+        render(report, examples=rows)
     first = None if report.refused else _first(data, format, data_options)
     mended = None
     if fix is not None:
@@ -234,15 +235,10 @@ def convert(
 
 def _say_converted(done: Any) -> None:
     """What was written, and what was not."""
-    from rich import box
-    from rich.table import Table
-
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    for column in ("split", "pictures", "objects"):
-        table.add_column(column, justify="left" if column == "split" else "right")
+    t = table("split", "pictures", "objects", numbers=("pictures", "objects"))
     for split, n in done.pictures.items():
-        table.add_row(split, f"{n:,}", f"{done.objects[split]:,}")
-    out.print(table)
+        t.add_row(escape(split), f"{n:,}", f"{done.objects[split]:,}")
+    show(t)
     for line in done.lost:
         out.print(f"[yellow]not held[/] {escape(line)}", soft_wrap=True, highlight=False)
     if done.mended:

@@ -15,7 +15,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from PIL import Image
@@ -28,10 +28,6 @@ from .images import header, pages_of, read_image
 from .open import is_scenes, module_of, open_dataset, same_classes
 from .records import Fault, Records, size_error
 from .vetting import finish
-
-if TYPE_CHECKING:
-    from rich.console import Console
-    from rich.table import Table
 
 SMALL, MEDIUM = 32.0**2, 96.0**2  # COCO's borders of area, file pixels
 RELATIVE = (0.0, 0.02, 0.04, 0.08, 0.16, 0.32, 0.64, 1.0)  # sqrt(object area / picture area)
@@ -112,10 +108,6 @@ class Report:
             "fault_counts": dict(Counter(f.kind for f in self.faults)), "notes": list(self.notes),
             "unused": self.unused.as_dict(),
         }
-
-    def render(self, console: Console, examples: int = 3, rows: int = 30) -> None:
-        """Prints tables of splits, classes, sizes and faults, and the notes."""
-        _render(self, console, examples, rows)
 
 
 def examine(
@@ -464,119 +456,3 @@ def _scenes(where: str, options: dict[str, Any]) -> Report:
     report.notes.append(f"scenes are drawn, without files or faults; the figures are those of the first {_SCENES_LOOK} "
                         "or fewer of each split")
     return report
-
-
-# ---------------------------------------------------------------- printing
-
-
-def _render(report: Report, console: Console, examples: int, rows: int) -> None:
-    from rich.markup import escape
-
-    about = ", ".join([report.format, f"{len(report.classes)} class{'es' * (len(report.classes) != 1)}", *report.kinds])
-    console.print(f"[bold]{escape(report.where)}[/]  {about}")
-    if report.splits:
-        boxed = any(s.objects or s.unit == "objects" for s in report.splits.values())
-        table = _titled(console, "splits")
-        for column in ("split", "images", *(("objects", "crowd", "empty", "objects an image") if boxed else ())):
-            table.add_column(column, justify="left" if column == "split" else "right", overflow="fold")
-        for name, s in report.splits.items():
-            each = (f"{s.per_image['least']:g} to {s.per_image['most']:g}, median {s.per_image['median']:g}"
-                    if s.per_image else "-")
-            own = (f"{s.objects:,}", f"{s.crowd:,}", f"{s.empty:,}", each) if boxed else ()
-            table.add_row(name, f"{s.images:,}", *own)
-        console.print(table)
-        if any(s.image_sizes for s in report.splits.values()):
-            _render_sizes(report, console, boxed)
-        total = Counter[str]()
-        for s in report.splits.values():
-            total.update(s.classes)
-        unit = next(iter(report.splits.values())).unit
-        ranked = [c for c, _ in total.most_common()]
-        ranked = [c for c in ranked if total[c]]
-        lines = [(escape(c), [c]) for c in ranked[:rows]]
-        if len(total) > len(ranked):
-            lines.append((f"{len(total) - len(ranked)} others", []))
-        if len(ranked) > rows:
-            lines.append((f"... and {len(ranked) - rows} more", ranked[rows:]))
-        counts = {name: [f"{sum(s.classes.get(c, 0) for c in of):,}" for _, of in lines]
-                  for name, s in report.splits.items()}
-        _render_counts(f"{unit} of each class", [label for label, _ in lines], counts, console)
-        for title, key in (("object size, share of the picture's side", "relative_sizes"),
-                           ("aspect, width / height", "aspects")):
-            bins = Counter[str]()
-            for s in report.splits.values():
-                bins.update(getattr(s, key))
-            if not bins:
-                continue
-            top = max(bins.values())
-            table = _titled(console, title, header=False)
-            for label, n in bins.items():
-                table.add_row(label, f"{n:,}", "█" * round(40 * n / max(top, 1)))
-            console.print(table)
-    groups: dict[str, list[Fault]] = defaultdict(list)
-    for f in report.faults:
-        groups[f.kind].append(f)
-    if report.faults or report.notes:
-        console.print()
-    for kind, found in sorted(groups.items(), key=lambda g: (all(f.safe for f in g[1]), -len(g[1]))):
-        colour = "yellow" if all(f.safe for f in found) else "red"
-        console.print(f"[{colour}]{len(found)} x {escape(kind)}[/]"
-                      + ("" if colour == "yellow" else ": training refuses this"))
-        for f in found[:examples]:
-            console.print(f"    {escape(str(f))}", soft_wrap=True, highlight=False)
-        if len(found) > examples:
-            console.print(f"    ... and {len(found) - examples} more")
-    for note in report.notes:
-        console.print(f"[dim]note[/] {escape(note)}", soft_wrap=True, highlight=False)
-    if not report.faults:
-        console.print("[green]no faults[/]")
-    else:
-        last = ("training refuses the data until those named so are mended" if report.refused
-                else "none that training refuses; it mends or skips what it can")
-        console.print(f"{len(report.faults)} fault{'s' * (len(report.faults) > 1)}: {last}")
-
-
-def _render_counts(title: str, labels: Sequence[str], counts: dict[str, list[str]], console: Console) -> None:
-    """Tables of a column a split under one title, each of as many splits as the console is wide."""
-    from rich.cells import cell_len
-
-    between = 3
-    first = min(max(map(cell_len, ("class", *labels))), console.width // 2)
-    left = list(counts)
-    while left:
-        names: list[str] = []
-        room = console.width - first
-        while left:
-            room -= max(map(cell_len, (left[0], *counts[left[0]]))) + between
-            if room < 0 and names:
-                break
-            names.append(left.pop(0))
-        table = _titled(console, title)
-        table.add_column("class", overflow="fold")
-        for name in names:
-            table.add_column(name, justify="right", overflow="fold")
-        for label, *row in zip(labels, *(counts[n] for n in names), strict=True):
-            table.add_row(label, *row)
-        console.print(table)
-
-
-def _render_sizes(report: Report, console: Console, boxed: bool) -> None:
-    """A table of how large pictures and objects are."""
-    table = _titled(console, "sizes, height x width; objects by COCO's borders of area" if boxed
-                    else "sizes, height x width")
-    for column in ("split", "images", *(("small", "medium", "large") if boxed else ())):
-        table.add_column(column, justify="left" if column == "split" else "right", overflow="fold")
-    for name, s in report.splits.items():
-        least, most = s.image_sizes.get("least", [0, 0]), s.image_sizes.get("most", [0, 0])
-        size = f"{least[0]} x {least[1]}" if least == most else f"{least[0]} x {least[1]} to {most[0]} x {most[1]}"
-        table.add_row(name, size, *(f"{v:,}" for v in s.coco_sizes.values()) if boxed else ())
-    console.print(table)
-
-
-def _titled(console: Console, title: str, header: bool = True) -> Table:
-    """A plain table under its title, which a narrow table would break over lines."""
-    from rich import box
-    from rich.table import Table
-
-    console.print(f"\n[bold]{title}[/]")
-    return Table(box=box.SIMPLE_HEAD if header else None, show_header=header, pad_edge=False)

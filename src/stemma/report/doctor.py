@@ -187,7 +187,7 @@ def _doubts(report: Report, doubts: Sequence[Doubt] | None) -> str:
     if doubts is None:
         return ""
     if not doubts:
-        return remark("The run agrees with every label that it was asked about.")
+        return remark("The run is sure of nothing that disagrees with a label.")
     figures = []
     for d in doubts[:DOUBTS]:
         data = report.opened[d.split]

@@ -222,9 +222,9 @@ def _claims(r: dict[str, Any]) -> str:
     note = remark("Two papers that state one measure on one set say which of them is better. Here both were trained "
                   "under one budget on these data: what that says to the ordering, and why where it says nothing. "
                   "`stemma claims` lists each claim with its source.")
-    rows = [tag("tr", tag("td", text(c["says"]), cls="left"), tag("td", text(c["verdict"])),
+    rows = [tag("tr", tag("td", text(c["says"]), cls="left"), tag("td", text(c["verdict"]), cls="left"),
                 tag("td", text(c["why"]), cls="left")) for c in found]
-    return note + table('<th class="left">claimed</th><th>verdict</th><th class="left">why</th>', rows,
+    return note + table('<th class="left">claimed</th><th class="left">verdict</th><th class="left">why</th>', rows,
                         cls="plain wrap")
 
 

@@ -157,7 +157,7 @@ def compare(
             Job(f"{ident.replace(':', '@')}-s{seed}", name, p, seed, ready.place, plan["budget"],
                 str((folder / f"{ident.replace(':', '@')}-s{seed}").resolve()), format,
                 _sets_of(sets, name) | ready.sets.get(ident, {}), device, precision, batch, workers, limit, validations,
-                wall, told, agreed.precision, ready.starts.get(ident, []), home, ready.told)
+                wall, told, agreed.precision, ready.starts.get(ident, []), home, ready.told, where)
             for seed in range(seeds) for ident, (name, p) in systems.items()
         ]
         states = _run_all(work, folder, at_once, threads, device, show,

@@ -35,6 +35,7 @@ class Job:
     start: list[str] = field(default_factory=list)  # weights to begin from
     wing: str = ""  # whose comparison it is; "": that of the paper's task
     told: dict[str, Any] = field(default_factory=dict)  # what the wing tells all trainings
+    named: str = ""  # the data as the comparison's command has it, where `data` is said for other processes
 
     @property
     def length(self) -> Budget:

@@ -2,7 +2,9 @@
 warned of, each once."""
 from __future__ import annotations
 
+import functools
 import json
+import re
 from collections.abc import Iterable
 from dataclasses import asdict
 from pathlib import Path
@@ -50,9 +52,15 @@ def trial_of(job: Job) -> dict[str, Any]:
 
 
 def warnings_of(folder: Path, job: Job) -> list[str]:
-    """What a training of the comparison in `folder` has warned of, whether it finished or not."""
+    """What a training of the comparison in `folder` has warned of, whether it finished or not; of files of the data by
+    the names that the command has, as it is said of them before the first training."""
     told = warnings_in(folder / "jobs" / f"{job.id}.warnings")
-    return list(dict.fromkeys([*trial_of(job).get("warnings", []), *told]))
+    ours, theirs = (re.split(r"[+*,:]", data) for data in (job.named, job.data))
+    paths = [(there, here.rstrip("/")) for here, there in zip(ours, theirs) if here and here != there]
+    if len(ours) != len(theirs):  # one of these letters stands in the path that leads here
+        paths = [(job.data, job.named)] if job.named else []
+    return list(dict.fromkeys(functools.reduce(lambda text, pair: text.replace(*pair), paths, said)
+                              for said in (*trial_of(job).get("warnings", []), *told)))
 
 
 def times(trial: dict[str, Any]) -> dict[str, Any]:

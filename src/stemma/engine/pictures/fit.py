@@ -14,7 +14,7 @@ from ...core.interrupts import Wishes
 from ...core.paper import Paper
 from ...core.types import DataError, Dataset, StemmaError, at_least
 from ...data.named import named_as
-from ...data.open import open_pair, spread, suited
+from ...data.open import absolute, open_pair, spread, suited
 from ...data.subset import read_at
 from ..running import checkpoint
 from ..running.budget import Budget
@@ -122,7 +122,9 @@ def train(
         "device": str(fabric.device), "precision": precision_of(fabric), "start": begun and begun.as_dict(),
         "parameters": sum(p.numel() for p in model.parameters()),
         "data": {"where": where, "format": info.format, "fingerprint": train_set.fingerprint, "images": len(train_set),
-                 "val_images": len(val_set), "white": info.white, **kept_as(data, asked_format, told)},
+                 "val_images": len(val_set), "white": info.white,
+                 **({"at": absolute(data)} if isinstance(data, (str, Path)) else {}),
+                 **kept_as(data, asked_format, told)},
         "measured": found, "begin": chosen and chosen.as_dict(), "state": "running",
         "started": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
     }

@@ -23,14 +23,13 @@ from ...ops.scalars import alone
 from ..running import checkpoint
 from ..running.clock import Stopwatch
 from ..running.devices import autocast, layout, pick_device, pick_precision
-from ..running.places import learned_from
 from ..running.ranks import Ranks, together
 from ..running.runs import Run
 from . import outside
 from .answers import NO_MAPS, apart, said_of, to_file, write_coco
 from .compress import shortened
 from .paired import MOST, intervals, tallies_of
-from .reading import reading
+from .reading import reading, remembered
 from .tasks import check_kinds, needs_of
 
 
@@ -202,7 +201,7 @@ def evaluate(model: nn.Module | Run | str | Path, data: str | Path | Dataset, sp
     """
     from ..running.progress import counting
 
-    if (data := learned_from(model) if data is None else data) is None:
+    if (data := remembered(model) if data is None else data) is None:
         raise StemmaError(f"{checkpoint.card_of(model, which).cli_name} looks at pictures and does not live in a "
                           "world; name its data with --data")
     net = shortened(model, svd, which)

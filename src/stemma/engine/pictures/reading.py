@@ -1,13 +1,15 @@
-"""How a run read its data: kept in its run.json, so that the same data is read alike again."""
+"""What a run learned from, and how it read that: kept in its run.json, so that the same data is found again, and read
+alike."""
 from __future__ import annotations
 
 from pathlib import Path
 from typing import Any
 
-from ...core.samples import Dataset
-from ...data.open import absolute
+from ...core.samples import Dataset, StemmaError
+from ...data.mix import is_joined, is_mixture
+from ...data.open import absolute, is_scenes
 from ...data.options import anchored
-from ..running.places import data_of
+from ..running.places import data_of, learned_from
 
 
 def reading(
@@ -31,4 +33,20 @@ def kept_as(data: str | Path | Dataset, format: str | None, options: dict[str, A
     return {"place": place, "options": options} if options or format and place else {}
 
 
-__all__ = ["kept_as", "reading"]
+def remembered(model: Any) -> str | None:
+    """What the run that `model` names learned from: by the name that it was told, where that leads somewhere, else by
+    its place on the disk, for whoever works in another folder now. None where no run is. Raises `StemmaError` where it
+    is at neither."""
+    name, run = learned_from(model), getattr(model, "path", model)
+    if name is None or not isinstance(at := data_of(run).get("at"), str) or is_scenes(name):
+        return name
+    for place in (name, at):
+        if Path(place).expanduser().exists() or is_joined(place):
+            return place
+    if is_mixture(at):
+        return at
+    raise StemmaError(f"{run} was trained on {name}, which is not there any more"
+                      + f", nor at {at}" * (at != absolute(name)) + "; say with --data where it lies now")
+
+
+__all__ = ["kept_as", "reading", "remembered"]

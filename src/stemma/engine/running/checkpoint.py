@@ -20,7 +20,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from ...core import outputs
+from ...core import memory, outputs
 from ...core import paper as papers
 from ...core.nearest import preset_of
 from ...core.part import edit, from_nothing, leaves
@@ -270,7 +270,7 @@ def told_of_sets(name: str, sets: dict[str, Any] | None, error: Exception, what:
     """What is said where a system that somebody changed cannot be built, or not take its first step; None where it is
     as its paper has it, where the memory is full, and of an error that is said in a line already."""
     changed = split_sets(sets)[0]
-    if not changed or isinstance(error, StemmaError | torch.OutOfMemoryError | OSError):
+    if not changed or memory.full(error) or isinstance(error, StemmaError | OSError):
         return None
     why = " ".join(str(error).split())[:200] or type(error).__name__
     return StemmaError(f"{name} with {', '.join(f'{k}={v}' for k, v in changed.items())} cannot be {what}: {why}")

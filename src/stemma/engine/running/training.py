@@ -18,6 +18,7 @@ import torch
 import torch.distributed as dist
 from torch import Tensor, nn
 
+from ...core import memory
 from ...core.interrupts import Wishes
 from ...core.recipe import Recipe
 from ...core.sentence import many
@@ -118,7 +119,7 @@ class Training(ABC):
 
     def fit(self) -> None:
         """Train until the budget is used, patience ends or a signal comes; leave the folder as it should be."""
-        with self.wishes.watched():
+        with self.wishes.watched(), memory.watched(self._less):
             self._fit()
 
     def _fit(self) -> None:
@@ -150,14 +151,23 @@ class Training(ABC):
                 self._save(final=True)
                 self._mend_prices()
                 ending.finished(self.plan.budget.cut(self.spent))
-        except torch.OutOfMemoryError as error:
+        except Exception as error:
+            if not memory.full(error):
+                raise
             raise StemmaError(f"a batch of {self.plan.batch} in {many(self.parts, 'part')} does not fit into the "
-                              f"memory of {self.device}; try --batch {max(1, self.plan.batch // 2)}, or smaller parts: "
-                              f"--set recipe.accumulate={self.parts * 2}") from error
+                              f"memory of {self.device}; {self._less()}") from error
         finally:
             if batches is not None:
                 batches.close()
             self.bar.stop()
+
+    def _less(self) -> str:
+        """What would take less memory."""
+        parts = next((p for p in range(2 * self.parts, self.plan.batch + 1) if self.plan.batch % p == 0), 0)
+        return "; ".join([
+            f"--set recipe.accumulate={parts} takes a batch in smaller parts" if parts else
+            "a part is one picture already", f"--batch {self.plan.batch // 2} is half of it" if self.plan.batch > 1
+            else "a smaller --size or another preset is left"])
 
     @abstractmethod
     def _share(self, parts: int) -> None:
@@ -435,7 +445,9 @@ class Training(ABC):
                 try:
                     self.fabric.backward(torch.stack(list(self._losses(batch).values())).sum())
                     break
-                except torch.OutOfMemoryError:
+                except Exception as error:
+                    if not memory.full(error):
+                        raise
                     if self.steps or self.fabric.world_size > 1 or self.plan.batch % (self.parts * 2):
                         raise
                 self.optimizer.zero_grad(set_to_none=True)
