@@ -29,6 +29,7 @@ from stemma.parts.backbones.alexnet import CaffeNet
 from stemma.parts.backbones.darknet import Darknet19
 from stemma.parts.backbones.googlenet import GoogLeNet
 from stemma.parts.backbones.resnet import ResNet
+from stemma.parts.backbones.timm_backbone import Timm
 from stemma.parts.backbones.vgg import VGG16, VGGReduced
 from stemma.parts.backbones.vgg_fcn import VGGFCN
 from stemma.parts.preprocess import UNIT, Preprocess
@@ -256,6 +257,48 @@ def test_a_file_is_taken_and_the_run_says_what_of_it(tmp_path: Path) -> None:
     kept, given = run.load("last").state_dict(), theirs("resnet50").state_dict()
     assert torch.equal(kept["backbone.layer1.0.conv1.weight"], given["layer1.0.conv1.weight"])
     assert not torch.equal(kept["backbone.layer4.0.conv1.weight"], given["layer4.0.conv1.weight"])
+
+
+@pytest.mark.parametrize("name", ["resnet18", "mobilenetv3_small_050", "convnext_atto", "hrnet_w18_small"])
+def test_a_timm_network_finds_its_own_weights_in_those_of_the_whole(name: str) -> None:
+    whole: Any = timm.create_model(name).eval()
+    trunk: Any = Timm(RGB, name, (3,), even=True).eval()
+    found = trunk.own(whole.state_dict())
+    trunk.load_state_dict(found | {"scale": trunk.scale})
+    trunk.settle()
+    with torch.no_grad():
+        x = torch.rand(1, 3, 64, 64)
+        seen = trunk(x)[0] / trunk.scale[0]
+        assert torch.allclose(seen, whole.forward_intermediates(x, intermediates_only=True)[-1], atol=1e-5)
+    with pytest.raises(StemmaError, match=f"not those of {name}.*tensors are missing"):
+        trunk.own({k: v for k, v in whole.state_dict().items() if "bn" not in k and "norm" not in k})
+
+
+def test_a_system_on_a_timm_network_begins_from_its_file(tmp_path: Path) -> None:
+    """A file that says how its network is built has the backbone built so; one of another network is refused."""
+    whole: Any = timm.create_model("mobilenetv3_small_050", pad_type="same")
+    for m in whole.modules():
+        if isinstance(m, nn.BatchNorm2d):
+            nn.init.uniform_(m.running_var, 0.5, 2.0)
+    says = "timm mobilenetv3_small_050(pad_type='same'), 1000 classes"
+    save_file(whole.state_dict(), file := tmp_path / "mine.safetensors", metadata={"network": says})
+    save_file(whole.state_dict(), plain := tmp_path / "plain.safetensors")
+    run = short(tmp_path / "run", "1steps", "retinanet", preset="small", size=64, start=file, batch=2, val_every=0,
+                data=scenes(2), val=scenes(2), sets={"backbone": "mobilenetv3_small_050"})
+    said, model = run.record["start"], run.load("last")
+    assert run.record["sets"]["backbone"] == "mobilenetv3_small_050(pad_type='same')"
+    assert said["taken"] > 100 and all(k.startswith(("neck", "head", "backbone.scale")) for k in said["left"])
+    body: Any = next(m for m in model.modules() if isinstance(m, Timm))
+    stem = whole.state_dict()["conv_stem.weight"]
+    assert (body.body.conv_stem.weight - stem).abs().max() < 0.05 * stem.abs().max()  # one step away
+    on = lambda name: stemma.build("retinanet", "small", classes=2, sets={"backbone": name})  # noqa: E731
+    assert starts.begin(on("mobilenetv3_small_050"), plain).taken
+    with pytest.raises(StemmaError, match=r"mine.*mobilenetv3_small_050\(pad_type='same'\), and the backbone is"):
+        starts.begin(on("mobilenetv3_small_050"), file)
+    with pytest.raises(StemmaError, match="timm's mobilenetv3_small_050, and the backbone is timm's resnet10t"):
+        starts.begin(on("resnet10t"), file)
+    with pytest.raises(StemmaError, match="not those of resnet10t: .* first"):
+        starts.begin(on("resnet10t"), plain)
 
 
 @pytest.mark.parametrize("write", [

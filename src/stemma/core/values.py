@@ -1,8 +1,11 @@
-"""What files of annotations write for one and the same thing: yes and no, ids, and attributes that are set."""
+"""What is written for one and the same thing: yes and no, ids, attributes that are set, and settings in a line."""
 from __future__ import annotations
 
+import ast
 from collections.abc import Iterable, Mapping
 from typing import Any
+
+from .samples import StemmaError
 
 YES, NO = frozenset({"1", "true", "yes"}), frozenset({"0", "false", "no", "", "none", "null"})
 
@@ -45,4 +48,14 @@ def told(attributes: Any, but: Iterable[str | None] = ()) -> list[str]:
             if k not in but and v not in (None, False, "", 0) and v != [] and v != {}]
 
 
-__all__ = ["flag", "ident", "told"]
+def keywords(text: str) -> dict[str, Any]:
+    """Keyword arguments written as in Python, values that are literals alone. Raises `StemmaError`."""
+    try:
+        call = ast.parse(f"f({text})", mode="eval").body
+        assert isinstance(call, ast.Call) and not call.args
+        return {str(k.arg): ast.literal_eval(k.value) for k in call.keywords if k.arg}
+    except (SyntaxError, ValueError, AssertionError):
+        raise StemmaError(f"cannot read '{text}'; write settings as in Python: widths=(8, 16, 32), blocks=2") from None
+
+
+__all__ = ["flag", "ident", "keywords", "told"]

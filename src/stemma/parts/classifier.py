@@ -1,7 +1,6 @@
 """A network as what comes before its classifier: `features(pictures)`, one row a picture."""
 from __future__ import annotations
 
-import ast
 from typing import Any
 
 import torch
@@ -11,6 +10,7 @@ from torch import Tensor, nn
 from ..core.modes import evaluating
 from ..core.part import In
 from ..core.types import StemmaError
+from ..core.values import keywords
 from .backbones.darknet import Darknet19, Darknet53
 from .backbones.resnet import ResNet
 from .backbones.tiny import TinyResNet
@@ -32,7 +32,7 @@ class Network(nn.Module):
         super().__init__()
         self.name, self.kind = name, name.partition(":")[0] if ":" in name else "timm"
         self.body: Any
-        more = told(how)
+        more = keywords(how)
         if name.startswith("tiny-") and name[5:].isdecimal():
             w = int(name[5:])
             self.kind = "stemma"
@@ -85,16 +85,6 @@ class Network(nn.Module):
         return sorted(k for k in state if k not in own)
 
 
-def told(how: str) -> dict[str, Any]:
-    """Keyword arguments written as in Python, values that are literals alone. Raises `StemmaError`."""
-    try:
-        call = ast.parse(f"f({how})", mode="eval").body
-        assert isinstance(call, ast.Call) and not call.args
-        return {str(k.arg): ast.literal_eval(k.value) for k in call.keywords if k.arg}
-    except (SyntaxError, ValueError, AssertionError):
-        raise StemmaError(f"cannot read '{how}'; write settings as in Python: widths=(8, 16, 32), blocks=2") from None
-
-
 def _foreign(kind: str, name: str, more: dict[str, Any]) -> nn.Module:
     if kind == "timm":
         import timm
@@ -123,4 +113,4 @@ def _foreign(kind: str, name: str, more: dict[str, Any]) -> nn.Module:
     raise StemmaError(f"'{kind}:{name}' is no network; write a name of timm, torchvision:NAME, stemma:NAME or tiny-W")
 
 
-__all__ = ["OWN", "Network", "told"]
+__all__ = ["OWN", "Network"]

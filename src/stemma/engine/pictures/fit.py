@@ -88,6 +88,7 @@ def train(
     if not len(train_set):
         raise DataError(where, "the training split holds no pictures", "Add pictures, or name another split")
     info = train_set.info
+    sets = starts.built_for(sets, start)
     sets = sets if proposals is None else {**(sets or {}), "proposals": proposals}
     old = Run.open(out).record if resume and (Path(out) / "run.json").is_file() else None
     sets, chosen = begin.settled(card, preset, sets, train_set, begin.Wish.of(size, upright), old)

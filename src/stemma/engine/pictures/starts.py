@@ -23,11 +23,13 @@ from torch import Tensor, nn
 from ...core.paper import Paper
 from ...core.part import diff, from_nothing, leaves
 from ...core.types import StemmaError
+from ...core.values import keywords
 from ...parts.backbones.alexnet import CaffeNet, ZFNet
 from ...parts.backbones.chain import Chain
 from ...parts.backbones.darknet import Darknet19, Darknet24, Darknet53
 from ...parts.backbones.googlenet import GoogLeNet
 from ...parts.backbones.resnet import Bottleneck, FrozenBatchNorm, ResNet
+from ...parts.backbones.timm_backbone import Timm
 from ...parts.backbones.vgg import VGG16, VGGAtrous, VGGLevels, VGGReduced
 from ...parts.backbones.vgg_fcn import VGGFCN
 from ...parts.maps.decoders import ASPP
@@ -37,7 +39,8 @@ from ...parts.regions.feature_layers import FeatureLayers
 from ...parts.regions.heads import FCHead, Res5Head
 from ..running import checkpoint
 from ..running.foreign import read_state
-from ..running.layouts import Source, darknet, kept, recognised, where_from
+from ..running.layouts import PREFIXES, Source, darknet, kept, recognised, where_from
+from ..running.worded import worded
 
 State = dict[str, Tensor]
 FC = ("classifier.0", "classifier.3")  # of VGG: the layers on its 7 x 7 map
@@ -163,6 +166,10 @@ def _inception(key: str) -> str:
     return f"inceptions.{found[1]}.{places[found[2]]}.{found[3]}" if found else key
 
 
+def _timm(body: Timm, s: Source, where: str) -> State:
+    return body.own(s.state)
+
+
 def _same(body: nn.Module, s: Source, where: str) -> State:
     return s.state
 
@@ -174,7 +181,7 @@ PLACES: tuple[Place, ...] = (  # a class of modules, the kind of weights that it
     (VGGReduced, "vgg", _reduced), (VGGFCN, "vgg", _fcn), (ASPP, "vgg", _branches),
     (Chain, "vgg", _in_order), (FCHead, "vgg", _connected), (FeatureLayers, "alexnet", _connected),
     (CaffeNet, "alexnet", _alexnet), (GoogLeNet, "googlenet", _googlenet),
-    (Darknet19, "darknet", _same), (Darknet24, "darknet", _same), (Darknet53, "darknet", _same),
+    (Timm, "timm", _timm), (Darknet19, "darknet", _same), (Darknet24, "darknet", _same), (Darknet53, "darknet", _same),
 )
 VGGS = (VGG16, VGGAtrous, VGGLevels, VGGReduced, VGGFCN)
 BODIES = (ResNet, *VGGS, Chain, CaffeNet, ZFNet, GoogLeNet, Darknet19, Darknet24, Darknet53)
@@ -307,6 +314,8 @@ def begin(model: nn.Module, source: str | Path | nn.Module | Source, name: str =
     with torch.no_grad():
         for k, v in new.items():
             own[k].copy_(v)
+        for _, body in _on_timm(model):
+            body.settle()
     left = tuple(sorted([*(k for k in read.state if _memory(read.state[k]) not in used), *read.left]))
     return Begun(where, read.says, tuple(sorted(new)), left,
                  tuple(sorted(k for k in own if k not in new and not k.endswith("batches_tracked"))))
@@ -329,7 +338,51 @@ def _read(path: Path, model: nn.Module) -> Source:
         if body is None:
             raise StemmaError("it is a file of Darknet's, and this system stands on no network of Darknet's")
         return darknet(path, body)
-    return kept(path) or recognised(read_state(path))
+    if (mine := kept(path)) is not None:
+        return mine
+    state, on = read_state(path), [b for _, b in _on_timm(model)]
+    try:
+        return _of_timm(path, state, on[0]) if on else recognised(state)
+    except Another:
+        if not any(True for _ in bodies(model)):
+            raise
+        return recognised(state)
+
+
+def _on_timm(model: nn.Module) -> list[tuple[str, Timm]]:
+    return [(n, m) for n, m in model.named_modules() if isinstance(m, Timm)]
+
+
+def _of_timm(path: Path, state: State, body: Timm) -> Source:
+    """Weights for a network of timm, under timm's own names. Raises `StemmaError` where the file says that it is of
+    another, or of one that is built otherwise."""
+    said = worded(path)
+    if said is not None and (said.kind, said.name) != ("timm", body.name):
+        raise Another(f"it holds weights of {said.kind}'s {said.name}, and the backbone is timm's {body.name}")
+    if said is not None and keywords(said.how) != keywords(body.how):
+        raise StemmaError(f"it holds weights of {body.name}({said.how}), and the backbone is {body.name}({body.how}), "
+                          f"of the same shapes; write --backbone \"{body.name}({said.how})\"")
+    for prefix in PREFIXES:
+        if all(k.startswith(prefix) for k in state):
+            state = {k[len(prefix):]: v for k, v in state.items()}
+    try:
+        body.own(state)
+    except StemmaError as error:
+        raise Another(str(error)) from error
+    return Source(body.name, "timm", f"timm's {body.name}", state)
+
+
+def built_for(sets: dict[str, Any] | None, start: Any) -> dict[str, Any]:
+    """The settings with the backbone built as the file that it begins from says: {"backbone": "NAME(SETTINGS)"} in the
+    place of NAME. `start`: as of `all_of`."""
+    sets = dict(sets or {})
+    for one in start if isinstance(start, (list, tuple)) else [start]:
+        path = Path(one) if isinstance(one, (str, Path)) else Path()
+        path = path if path.is_file() else Path(_meant(str(one))[1])
+        said = worded(path) if path.is_file() else None
+        if said is not None and said.how and said.kind == "timm" and sets.get("backbone") == said.name:
+            sets["backbone"] = f"{said.name}({said.how})"
+    return sets
 
 
 def placed(model: nn.Module, s: Source) -> tuple[State, set[int]]:
@@ -350,8 +403,8 @@ def placed(model: nn.Module, s: Source) -> tuple[State, set[int]]:
                 if wrong := [k for k, v in found.items() if k not in own or own[k].shape != v.shape]:
                     raise StemmaError(f"they are of {s.says}, and {wrong[0]} of {name} has another shape")
                 used |= {_memory(v) for v in found.values()}
+                stood = stood or isinstance(module, (*BODIES, Timm)) and bool(found)
                 if isinstance(module, BODIES) and found:
-                    stood = True
                     conv, norm = _first(module)
                     found = recoloured(found, conv, norm, colours_at(model, name), s.colours)
                 new |= {f"{name}.{k}" if name else k: v for k, v in found.items()}
@@ -468,4 +521,4 @@ def classes_of(card: Paper, preset: str, sets: dict[str, Any] | None) -> int:
     return max((max(v) + 1 for v in listed if v), default=20) + (1 if listed else 0)
 
 
-__all__ = ["Begun", "all_of", "asleep", "begin", "bodies", "needed", "placed", "recoloured", "sound", "weights"]
+__all__ = ["Begun", "all_of", "asleep", "begin", "bodies", "built_for", "needed", "placed", "recoloured", "sound", "weights"]

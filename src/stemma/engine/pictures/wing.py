@@ -42,6 +42,9 @@ def prepare(asked: Asked) -> Ready:
     cards = {ident: (papers.get(name), preset, asked.sets(name)) for ident, (name, preset) in asked.systems.items()}
     chosen = begin.kept(asked.kept) if asked.kept is not None else begin.choose(cards.values(), held.train, wish)
     gained = {ident: begin.settings(*system, wish, chosen) for ident, system in cards.items()}
+    for ident, (_, _, sets) in cards.items():
+        built = starts.built_for(sets | gained[ident], asked.options.get("start"))
+        gained[ident] |= {k: v for k, v in built.items() if k == "backbone"}
     recipes = []
     for ident, (card, preset, sets) in cards.items():
         _, _, recipe = checkpoint.plan(card, preset, sets | gained[ident], info)

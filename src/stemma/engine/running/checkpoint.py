@@ -183,7 +183,8 @@ def plan(paper: str | papers.Paper, preset: str = "paper", sets: dict[str, Any] 
          info: Info | None = None) -> tuple[papers.Paper, Any, Recipe]:
     """The card, the spec and the recipe of a paper's preset, prepared for the data of `info` and edited by `sets`.
 
-    The setting "backbone" takes a timm name, with ":imagenet" after it for its ImageNet weights; "size" a number of
+    The setting "backbone" takes a timm name, with its builder's settings behind it in brackets where it has some, and
+    ":imagenet" at the end for its ImageNet weights; "size" a number of
     pixels, which changes what the card says; "upright" yes or no, whether pictures are mirrored alone or seen in all
     symmetries; "proposals" the name of a source of boxes or a file of them; "trained-as" PAPER:PRESET, whose recipe is
     taken as far as the system's shape allows (`training.trained_as`). These are put in before other edits.
@@ -233,13 +234,15 @@ def yes(said: Any, name: str) -> bool:
 
 
 def _on_timm(card: papers.Paper, spec: Any, recipe: Recipe, given: str) -> tuple[Any, Recipe]:
-    """The spec and the recipe on the timm network `given`, "NAME" or "NAME:imagenet" (from the installed package where
-    that is the network it has)."""
+    """The spec and the recipe on the timm network `given`, "NAME", "NAME(SETTINGS)" or "NAME:imagenet" (from the
+    installed package where that is the network it has)."""
     name, _, weights = given.partition(":")
+    name, _, how = name.partition("(")
     if weights not in ("", "imagenet"):
         raise StemmaError(f"backbone: '{given}' ends in ':{weights}'; write NAME for random weights or NAME:imagenet")
     try:
-        return onto_timm(spec, recipe, name, "none" if not weights else "package" if name in DEPTHS else "timm")
+        return onto_timm(spec, recipe, name, "none" if not weights else "package" if name in DEPTHS else "timm",
+                         how.removesuffix(")"))
     except StemmaError as error:
         raise StemmaError(f"{card.cli_name} on {name}: {error}") from error
 

@@ -28,7 +28,7 @@ from ...parts.preprocess import UNIT, Preprocess
 from . import checkpoint
 
 State = dict[str, Tensor]
-Kind = Literal["resnet", "vgg", "googlenet", "alexnet", "darknet"]
+Kind = Literal["resnet", "vgg", "googlenet", "alexnet", "darknet", "timm"]
 PREFIXES = ("module.", "backbone.body.", "backbone.bottom_up.", "backbone.", "model.")
 DEPTHS: dict[tuple[int, ...], int] = {(3, 4, 6, 3): 50, (3, 4, 23, 3): 101, (3, 8, 36, 3): 152}
 VGGS = {8: 11, 10: 13, 13: 16, 16: 19}  # convolutions -> the net's name

@@ -30,7 +30,7 @@ from ..running.clock import Stopwatch, clock
 from ..running.ending import Ending
 from ..running.runs import Run
 from . import features, heads, training
-from .named import named
+from .named import Named, begun, named
 
 
 class Unit(NamedTuple):
@@ -538,8 +538,8 @@ def planned(paper: Any, preset: str, sets: dict[str, Any] | None, info: Info | N
     if start is not None:
         if isinstance(start, (list, tuple)):
             raise StemmaError("one file of weights is taken, not several: a protocol carries one network over")
-        other = _started(start, settings)
-        settings, weights, said = other
+        other = _started(str(getattr(start, "path", start)), settings.get("network.name"))
+        settings, weights, said = (found.sets if found else {}) | other.sets | sets, other.state, other.says
     card, spec, recipe = checkpoint.plan(paper, preset, settings, info)
     if spec.source is None and weights is None:
         said = "random weights, which have learned nothing"
@@ -547,15 +547,12 @@ def planned(paper: Any, preset: str, sets: dict[str, Any] | None, info: Info | N
     return settings, weights, said
 
 
-def _started(start: Any, settings: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Tensor], str]:
-    from ..running.foreign import read_state
-
-    if "network.name" in settings and Path(str(start)).is_file():
-        return settings | {"source": None}, read_state(start), f"weights of {Path(str(start)).name}"
-    found = named(str(getattr(start, "path", start)))
+def _started(start: str, name: str | None) -> Named:
+    """The network that weights are given for; `name`: which, where that was said besides."""
+    found = begun(start, name) if name is not None and Path(start).expanduser().is_file() else named(start)
     if found.state is None:
         raise StemmaError(f"{start} is no file of weights")
-    return found.sets | settings, found.state, found.says
+    return found
 
 
 def train(

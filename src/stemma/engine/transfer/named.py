@@ -6,7 +6,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 from ...core.types import StemmaError
@@ -14,6 +13,7 @@ from ...parts.backbones.timm_backbone import DEPTHS, packaged_state
 from ..running import checkpoint
 from ..running.foreign import read_state
 from ..running.places import KEY
+from ..running.worded import metadata, worded
 
 FILES = (".safetensors", ".pth", ".pt")
 HALF = (0.5, 0.5, 0.5)
@@ -88,35 +88,44 @@ def _look(size: int, mean: tuple[float, ...], std: tuple[float, ...], bgr: bool 
     return {"look.size": size, "look.mean": mean, "look.std": std, "look.bgr": bgr}
 
 
-def _meta(path: Path) -> dict[str, str]:
-    if path.suffix != ".safetensors":
-        return {}
-    try:
-        with safe_open(path, framework="pt") as f:
-            return dict(f.metadata() or {})
-    except (SafetensorError, OSError) as error:
-        raise StemmaError(f"{path} is not a whole safetensors file ({error})") from error
-
-
 def _is_ours(path: Path) -> bool:
-    return KEY in _meta(path)
+    return KEY in metadata(path)
 
 
 def _of_file(path: Path) -> Named:
     """Weights whose metadata say the network, its input and its accuracy in words: "timm NAME(SETTINGS), ...",
     "224 px, mean = std = 0.5, RGB" or "227 px, BGR in 0..255 minus 103.9/116.8/123.7", "70.9 by ..."."""
-    meta = _meta(path)
-    said = re.match(r"(timm|torchvision) (\w+)(?:\((.*)\))?", meta.get("network", ""))
+    said = worded(path)
     if said is None:
         raise StemmaError(f"{path} does not say whose weights they are; name the network with --backbone and give the "
                           "file with --start, or write it as safetensors with the metadata network=\"timm NAME\"")
-    kind, name, how = said.groups()
-    sets: dict[str, Any] = {"network.name": name if kind == "timm" else f"{kind}:{name}", "network.how": how or "",
-                            "source": None}
-    sets |= _input(path, meta.get("input", ""))
-    if (top := re.match(r"\D*(\d+(?:\.\d+)?)", meta.get("top1", ""))) is not None:
+    sets: dict[str, Any] = {"network.name": said.name if said.kind == "timm" else f"{said.kind}:{said.name}",
+                            "network.how": said.how, "source": None}
+    sets |= _input(path, said.input)
+    if (top := re.match(r"\D*(\d+(?:\.\d+)?)", said.top1)) is not None:
         sets["top1"] = round(float(top[1]) / (100 if float(top[1]) > 1 else 1), 6)
     return Named(sets, read_state(path), f"weights of {path.name}", path.stem)
+
+
+def begun(start: str, name: str) -> Named:
+    """The network `name` with the weights of the file `start`, shown pictures as the file says, else as timm shows them
+    to it. Raises `StemmaError` where the file says that it is of another network."""
+    path = Path(start).expanduser()
+    if worded(path) is not None:
+        found = _of_file(path)
+        if found.sets["network.name"] != name:
+            raise StemmaError(f"{path.name} holds weights of {found.sets['network.name']}, and --backbone names {name}; "
+                              "leave --backbone out")
+        return found
+    import timm
+
+    bare = {"network.name": name, "source": None}
+    if not timm.is_model(name):
+        return Named(bare, read_state(path), f"weights of {path.name}", path.stem)
+    cfg: Any = timm.get_pretrained_cfg(name)
+    return Named(bare | _look(int(cfg.input_size[-1]), tuple(cfg.mean), tuple(cfg.std)), read_state(path),
+                 f"weights of {path.name}, which does not say how pictures are shown: as timm shows them to {name}",
+                 path.stem)
 
 
 def _input(path: Path, text: str) -> dict[str, Any]:
@@ -150,4 +159,4 @@ def _of_run(path: Path) -> Named:
                  f"weights of the run {path.name}", path.name)
 
 
-__all__ = ["Named", "is_network", "label_of", "named"]
+__all__ = ["Named", "begun", "is_network", "label_of", "named"]

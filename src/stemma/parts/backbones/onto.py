@@ -21,7 +21,8 @@ from .timm_shape import SIDES, examined, outline, places
 INNER = ("of", "body")  # what parts that stand around a backbone call it
 
 
-def onto_timm(spec: Any, recipe: Recipe, name: str = PACKAGED, weights: Weights = "none") -> tuple[Any, Recipe]:
+def onto_timm(spec: Any, recipe: Recipe, name: str = PACKAGED, weights: Weights = "none",
+              how: str = "") -> tuple[Any, Recipe]:
     """`with_timm`, and the recipe beside it: layers whose rate was 0 sleep by their place in the network, and pictures
     come in sides that the network takes.
 
@@ -33,15 +34,15 @@ def onto_timm(spec: Any, recipe: Recipe, name: str = PACKAGED, weights: Weights 
     if still and weights == "none":
         warnings.warn(f"the first layers of this preset do not learn, and {name} comes without weights: all of it "
                       "learns", stacklevel=2)
-    new = with_timm(spec, name, weights, still=still if weights != "none" else 0)
+    new = with_timm(spec, name, weights, still=still if weights != "none" else 0, how=how)
     return new, replace(recipe, lr_mult=rates, resize=_sides(recipe, name, _scaled(spec)))
 
 
 def with_timm(spec: Any, name: str = PACKAGED, weights: Weights = "none", levels: tuple[int, ...] | None = None,
-              frozen_norm: bool = False, still: int = 0) -> Any:
+              frozen_norm: bool = False, still: int = 0, how: str = "") -> Any:
     """A copy of a spec on a timm backbone that hands out the maps that the old one did (or `levels`), dilated where
     they were, with the parts that stood around it, deformable layers at the same places, all levels of one scale. Batch
-    norm is frozen where it was and weights come.
+    norm is frozen where it was and weights come. how: as of `Timm`.
 
     The preprocessing is set to the network's own mean and deviation. In a spec that is made of others (a detector and a
     segmenter), each of them has its backbone replaced. Raises `StemmaError` where there is none, or the network cannot
@@ -51,10 +52,11 @@ def with_timm(spec: Any, name: str = PACKAGED, weights: Weights = "none", levels
         inner = {k: getattr(spec, k) for k in _inner(spec)}
         if not inner:
             raise StemmaError(f"a {type(spec).__name__} has no backbone to replace")
-        return replace(spec, **{k: with_timm(v, name, weights, levels, frozen_norm, still) for k, v in inner.items()})
+        return replace(spec, **{k: with_timm(v, name, weights, levels, frozen_norm, still, how)
+                                for k, v in inner.items()})
     shape = examined(name)
     mean, std = ((0.5,) * 3, (0.5,) * 3) if weights == "package" else (shape.mean, shape.std)
-    more = {"weights": weights, "frozen_norm": frozen_norm, "still": still}
+    more = {"weights": weights, "frozen_norm": frozen_norm, "still": still, "how": how}
     backbone = _in_its_place(spec.backbone, name, levels, more)
     return replace(spec, backbone=backbone, preprocess=replace(spec.preprocess, mean=mean, std=std))
 

