@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -183,6 +184,24 @@ def test_a_length_that_is_no_number_is_none(steps: Any, lives: Callable[..., Any
     with pytest.warns(UserWarning, match="does not say how long"):
         card, _ = lives(World())
     assert card.limit == gym.LIMIT
+
+
+def test_time_that_is_up_in_vizdoom_is_no_end_and_shows_what_was_seen(tmp_path: Path,
+                                                                      monkeypatch: pytest.MonkeyPatch) -> None:
+    """ViZDoom 1.3 says at its 300th tic that Basic has ended and was cut, and shows zeros."""
+    pytest.importorskip("vizdoom", reason="pip install 'stemma-vision[worlds]'")
+    monkeypatch.chdir(tmp_path)
+    world = envs.make("gym:VizdoomBasic-v1", 16, False, ("image", "vector"))
+    noop = np.eye(len(envs.get("gym:VizdoomBasic-v1").actions), dtype=np.float32)[0]
+    try:
+        lived = envs.live(world, lambda: noop, 3)
+    finally:
+        world.close()
+    assert len(lived["reward"]) == 301 and not lived["terminal"].any()
+    assert lived["image"][-1].any() and (lived["image"][-1] == lived["image"][-2]).all()
+    assert not list(tmp_path.glob("*.ini"))
+    with pytest.raises(StemmaError, match="VLN-CE needs Habitat"):
+        envs.get("vln-ce:train")
 
 
 # ---------------------------------------------------------------- numbers, flags and choices apart

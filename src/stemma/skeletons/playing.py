@@ -88,6 +88,7 @@ class Player(WorldModel):
 
     def updated(self) -> None:
         """The slow copy follows after each update."""
+        assert self.actor is not None
         self.shadow.follow(self.actor, self.spec.shadow)
 
     @torch.no_grad()

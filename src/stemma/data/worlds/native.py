@@ -15,14 +15,17 @@ from __future__ import annotations
 import itertools
 import os
 import sys
+import tempfile
 import warnings
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
 import numpy as np
 
+from ...core import interrupts
 from ...core.types import StemmaError
 from . import atari
 from .gym import (
@@ -113,11 +116,42 @@ def made(name: str) -> Any:
         if "rgb_array" in env.metadata.get("render_modes", ()):
             env.close()
             env = gymnasium.make(ident, render_mode="rgb_array", disable_env_checker=True)
-        return env
+        return _doom(env) if type(env.unwrapped).__module__.startswith("vizdoom.") else env
     except Exception as error:  # every package's own kinds
         raise StemmaError(f"the environment '{name}' cannot be made ({type(error).__name__}: "
                           f"{' '.join(str(error).split())[:200]}); after 'gym:' an id is spelled as gymnasium knows "
                           "it") from error
+
+
+def _doom(env: Any) -> Any:
+    """ViZDoom's environment. Where its time is up it says that this is an end too, and what it shows at an end is zeros
+    (1.3): here time cuts, and the last that was seen stands for it. What an engine writes, it writes in a folder of its
+    own."""
+    import gymnasium
+
+    class Doom(gymnasium.Wrapper[Any, Any, Any, Any]):
+        def __init__(self) -> None:
+            super().__init__(env)
+            self.own = tempfile.TemporaryDirectory(prefix="stemma-engine-")
+            env.unwrapped.game.set_doom_config_path(os.path.join(self.own.name, "engine.ini"))
+
+        def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> Any:
+            with suppress(OSError):  # engines that begin together in a new folder each look for theirs and then make it
+                os.makedirs("_vizdoom", exist_ok=True)
+            with interrupts.shielded():  # an engine is a process beside us
+                self.last, info = self.env.reset(seed=seed, options=options)
+            return self.last, info
+
+        def step(self, action: Any) -> Any:
+            seen, reward, over, cut, info = self.env.step(action)
+            self.last = self.last if over or cut else seen
+            return self.last, reward, over and not cut, cut, info
+
+        def close(self) -> None:
+            super().close()
+            self.own.cleanup()
+
+    return Doom()
 
 
 def _crafter(reward: bool) -> Any:
