@@ -200,6 +200,19 @@ def test_a_faulty_program_is_not_dressed_up_as_a_mistake(monkeypatch: pytest.Mon
         main(["show", "fpn"])
 
 
+def test_too_little_memory_is_no_fault_of_the_program(capsys: pytest.CaptureFixture[str],
+                                                      monkeypatch: pytest.MonkeyPatch) -> None:
+    """PyTorch's allocator of processors raises a RuntimeError: it is told in a line, and any other one is not."""
+    said = "[enforce fail at alloc_cpu.cpp:127] err == 0. DefaultCPUAllocator: can't allocate memory: you tried 9 bytes."
+    for raised in (RuntimeError(said), MemoryError()):
+        monkeypatch.setattr("stemma.cli.reading.print_json", lambda _, raised=raised: (_ for _ in ()).throw(raised))
+        got = run(capsys, "list", "--json")
+        assert got[0] == 2 and got[2].startswith("error: there is not enough memory") and got[2].count("\n") == 1
+    monkeypatch.setattr("stemma.cli.reading.print_json", lambda _: (_ for _ in ()).throw(RuntimeError("another")))
+    with pytest.raises(RuntimeError, match="another"):
+        main(["list", "--json"])
+
+
 def test_ctrl_c_says_how_to_go_on(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch,
                                   tmp_path: Path) -> None:
     make_yolo(tmp_path / "my folder")

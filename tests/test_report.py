@@ -250,6 +250,12 @@ def test_the_answer_names_the_best_only_where_the_seeds_bear_it_out(tmp_path: Pa
     assert words.answer({"systems": []}, "AP") == ("", [])
 
 
+def test_a_command_in_a_sentence_is_set_as_code(tmp_path: Path) -> None:
+    r = synthetic(tmp_path)
+    r["warnings"] = [{"text": "<x> is broken. `stemma doctor` lists all", "trainings": ["fpn-s0"]}]
+    assert "&lt;x&gt; is broken. <code>stemma doctor</code> lists all (fpn-s0)" in page.write(r, tmp_path).read_text()
+
+
 def test_what_is_said_of_all_sections_stands_in_none_of_them(tmp_path: Path) -> None:
     """A margin of a detector told below maps reads as one of maps."""
     r = synthetic(tmp_path)

@@ -20,7 +20,7 @@ from ..data.images import header
 from ..data.records import Fault, Records
 from ..engine.doubts import Doubt
 from . import charts
-from .sheet import POLICY, asset, fold, remark, section
+from .sheet import POLICY, asset, coded, fold, remark, section
 from .tags import items, table, tag, text
 
 SIDE = 320  # pixels of a drawn picture's longer side
@@ -46,7 +46,7 @@ def render(report: Report, begin: Mapping[str, str] | None = None, doubts: Seque
         ("classes", "Classes", _classes(report)),
         ("boxes", "Sizes, shapes and places", _boxes(report)),
         ("tops", "The smallest and the most crowded", _tops(report)),
-        ("notes", "Notes", items(map(text, report.notes)) if report.notes else ""),
+        ("notes", "Notes", items(map(coded, report.notes)) if report.notes else ""),
     ]
     parts = [p for p in parts if p[2]]
     name = Path(report.where).name or report.where

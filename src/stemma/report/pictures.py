@@ -16,7 +16,7 @@ from ..core.sentence import many
 from ..engine.pictures.verdict import verdict
 from . import charts, words
 from .claims import of_results
-from .sheet import PALETTE, System, beside, definitions, fold, made_on, page, remark, runs_of
+from .sheet import PALETTE, System, beside, coded, definitions, fold, made_on, page, remark, runs_of
 from .tags import items, table, tag, text
 from .wall import wall
 from .words import ERRORS, MAINS, MEASURES, SECTIONS, mean_of
@@ -79,7 +79,7 @@ def _answers(r: dict[str, Any], groups: Groups) -> str:
         more = [*more, line] if line and alone else more
         if head:
             out.append(tag("div", tag("h2", SECTIONS[main]), tag("p", text(head), cls="head"),
-                           items(map(text, more)) if more else "", cls="answer"))
+                           items(map(coded, more)) if more else "", cls="answer"))
     failed = ([(s["title"], x) for s in r["systems"] for x in s["runs"] if x["status"] != "done"]
               + [(x["title"], x) for x in r.get("failed", [])])
     if failed:

@@ -27,16 +27,21 @@ def asset(name: str) -> str:
     return files("stemma.report").joinpath(name).read_text(encoding="utf-8")
 
 
-def remark(words_: str) -> str:
-    """A paragraph beside the numbers; what stands between backticks is code."""
-    return tag("p", re.sub("`([^`]+)`", r"<code>\1</code>", text(words_)), cls="note")
+def coded(said: str) -> str:
+    """A sentence made safe; what stands between backticks is code."""
+    return re.sub("`([^`]+)`", r"<code>\1</code>", text(said))
+
+
+def remark(said: str) -> str:
+    """A paragraph beside the numbers."""
+    return tag("p", coded(said), cls="note")
 
 
 def beside(results: dict[str, Any], *more: str) -> str:
     """What is to be known beside the numbers: `more`, and of the clocks, of wall time, of warnings.
     Empty where there is nothing."""
     lines = list(more) + clocks.lines(results) + clocks.noted(results)
-    return (tag("div", tag("h2", "Beside the numbers"), items(map(text, lines)), cls="answer", role="note") if lines
+    return (tag("div", tag("h2", "Beside the numbers"), items(map(coded, lines)), cls="answer", role="note") if lines
             else "")
 
 
@@ -44,9 +49,9 @@ def answered(results: dict[str, Any], heading: str, answer: tuple[str, list[str]
     """What a page says first: the answer (a sentence and more of them), what did not finish,
     and what is beside the numbers."""
     head, more = answer
-    out = tag("div", tag("h2", text(heading)), tag("p", text(head), cls="head"), items(map(text, more)) if more else "",
-              cls="answer")
-    failed = [text(f"{x['title']}, seed {x['seed']}: {x['error']}") for x in results.get("failed", [])]
+    out = tag("div", tag("h2", text(heading)), tag("p", text(head), cls="head"),
+              items(map(coded, more)) if more else "", cls="answer")
+    failed = [coded(f"{x['title']}, seed {x['seed']}: {x['error']}") for x in results.get("failed", [])]
     out += tag("div", tag("h2", "Not finished"), items(failed), cls="answer warn", role="note") if failed else ""
     return out + beside(results)
 
@@ -119,5 +124,5 @@ def fold(title: str, inside: str) -> str:
     return tag("details", tag("summary", text(title)), inside)
 
 
-__all__ = ["PALETTE", "POLICY", "Section", "System", "answered", "asset", "beside", "definitions", "fold", "grid",
-           "leaf", "made_on", "page", "remark", "runs_of", "section"]
+__all__ = ["PALETTE", "POLICY", "Section", "System", "answered", "asset", "beside", "coded", "definitions", "fold",
+           "grid", "leaf", "made_on", "page", "remark", "runs_of", "section"]
