@@ -1509,6 +1509,7 @@ def test_what_a_user_gets_wrong_is_one_line(tmp_path: Path, capsys: pytest.Captu
     assert "no one graph" in said("export", "editor.safetensors", "m.onnx")
     assert "say --size 16" in said("train", "instruct-pix2pix", "--data", "edits:16", "--size", "17")
     assert "holds no edits" in said("train", "instruct-pix2pix", "--data", "scenes")
+    assert "no such file or folder" in said("train", "instruct-pix2pix", "--data", str(tmp_path / "nowhere"))
     assert "have no common measure" in said("compare", "instruct-pix2pix", "fpn", "--data", "edits:16")
     assert "begins from a trained autoencoder" in said("train", "instruct-pix2pix", "-p", "paper", "--data", "edits:16")
     checkpoint.save("fpn.safetensors", stemma.build("u_net", "small", classes=3))
@@ -1612,10 +1613,24 @@ def test_attention_is_shared_for_as_many_steps_as_the_release_shares_it(monkeypa
         assert alike == [share > i / (12 - 2) for i in range(11)]
 
 
+@pytest.mark.parametrize("name", EDITORS)
+def test_beside_an_editor_stands_what_its_sentence_alone_draws(name: str) -> None:
+    m = editor(name)
+    x = batch_of(m)
+    one, other = (m.edit(images, x.tokens, 3.0, 1.2, steps=2, seen=False) for images in (x.images, 1 - x.images))
+    assert torch.equal(one, other) and not torch.equal(one, m.edit(x.images, x.tokens, 3.0, 1.2, steps=2))
+    told = m.edit(x.images, x.tokens.flip(0), 3.0, 1.2, steps=2, seen=False)
+    assert not torch.equal(one, told), "the sentence is heard"
+    found = measure.evaluate(m, "edits:16:6", steps=1, device="cpu")
+    assert found["words"]["edits"] == found["edits"] and 0 <= found["words"]["right"] <= 1
+    assert found["words"]["background"] != found["background"]
+
+
 def test_a_prediction_has_the_size_and_the_scales_that_are_asked_for() -> None:
     m, picture = editor(**{"sampler.steps": 1}), np.zeros((30, 40, 3), np.uint8)
     (own,), (large,) = (show.predict(m, [picture], instruction="make it red", device="cpu", size=s) for s in (None, 32))
     assert own["before"].shape == (12, 16, 3) and large["after"].shape == (24, 32, 3)
+    assert (own["size"], large["size"], own["whole"]) == ([16, 12], [32, 24], [40, 30])
     varied = show.predict(m, [picture] * 8, instruction="make it red", device="cpu", vary=True)
     for k, scale in (("text_guidance", 2.0), ("image_guidance", 1.0)):
         said = [one[k] for one in varied]

@@ -48,7 +48,8 @@ def evaluated(said: dict[str, Any]) -> None:
     from ..report.editing import COLUMNS
 
     kinds = said["by_kind"] if len(said["by_kind"]) > 1 else {}
-    whose = {"all": said, **kinds, "as it was": said["copy"], "untrained": said["untrained"]}
+    whose = {"all": said, **kinds, "as it was": said["copy"],
+             **({"no picture": said["words"]} if "words" in said else {}), "untrained": said["untrained"]}
     t = table("measure", *map(escape, whose), numbers=tuple(whose))
     measures = [k for k in COLUMNS if k in said]
     for k in measures:
@@ -61,7 +62,8 @@ def evaluated(said: dict[str, Any]) -> None:
         show(seen)
     out.print(f"{said['paper'].replace('_', '-')} on {said['edits']} edits of {escape(said['split'])}, "
               f"{said['size']} pixels, {said['steps']} steps, {said['ms']:.0f} ms an edit; beside it the pictures as "
-              f"they were, and an untrained net on {said['untrained']['edits']}")
+              f"they were, the same told no picture but the sentence, and an untrained net, both on "
+              f"{said['untrained']['edits']}")
     out.print(f"[dim]{'; '.join(f'{COLUMNS[k][0]}: {COLUMNS[k][1]}' for k in measures)}[/]")
 
 
@@ -140,8 +142,10 @@ def predicted(said: list[dict[str, Any]], where: Path | None) -> None:
     """What was changed of each picture, and where the strips are."""
     for one in said:
         t, i = one["text_guidance"], one["image_guidance"]
+        sides = [" x ".join(map(str, one[k])) for k in ("size", "whole")]
         out.print(f"[bold]{escape(one['file_name'])}[/]  {escape(one['instruction'])}: {100 * one['changed']:.1f} % "
-                  f"changed (text {t:g}, image {i:g}, {one['steps']} steps, seed {one['seed']})", soft_wrap=True)
+                  f"changed (text {t:g}, image {i:g}, {one['steps']} steps, seed {one['seed']}), "
+                  f"{sides[0]} pixels" + (f" of {sides[1]}" if sides[1] != sides[0] else ""), soft_wrap=True)
     if where is not None:
         out.print(f"before, after and what changed, and the edited pictures, in [bold]{escape(str(where))}[/]",
                   soft_wrap=True)

@@ -130,9 +130,11 @@ def _table(systems: list[System], colour: dict[str, int]) -> str:
         for x in s["runs"]:
             name = tag("th", charts.legend_swatch(colour[s["id"]]), " ", text(s["title"]), scope="row")
             rows.append(([name, tag("td", str(x["seed"]))], x["metrics"]))
-        for said, key in (("the picture as it was", "copy"), ("untrained", "untrained")):
+        for said, key in (("the picture as it was", "copy"), ("the sentence alone", "words"),
+                          ("untrained", "untrained")):
             name = tag("th", text(f"{s['title']}: {said}"), scope="row")
-            rows.append(([name, tag("td", "–")], s["runs"][0][key]))
+            if key in s["runs"][0]:  # who reads no sentence has none of the second
+                rows.append(([name, tag("td", "–")], s["runs"][0][key]))
     return _tables(_columns(systems), ["editor", "seed"], rows, says=True)
 
 

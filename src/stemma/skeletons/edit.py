@@ -150,15 +150,16 @@ class EditModel(nn.Module):
     def edit(
         self, images: Float[Tensor, "B 3 H W"], instructions: Sequence[str] | Int[Tensor, "B L"],
         text: float | None = None, image: float | None = None, steps: int | None = None, seed: int | Sequence[int] = 0,
-        noise: Tensor | None = None,
+        noise: Tensor | None = None, seen: bool = True,
     ) -> Float[Tensor, "B 3 H W"]:
         """Pictures in 0..1, changed as told.
 
         text, image: scales of the guidance; steps: of the sampler; the spec's where not given. All noise of a picture
         is that of its seed (one number: the same for each), so that it does not depend on what else is in the batch;
-        noise: the first noise instead. The picture's code and the sentence's, its keys and values too, are computed
-        once, and the passes of a step are one batch (`told_once`); a pass of weight 0 is not taken. Raises
-        `StemmaError` for sides that the network cannot take.
+        noise: the first noise instead. seen: False: no picture is shown, and the sentence alone says what is drawn.
+        The picture's code and the sentence's, its keys and values too, are computed once, and the passes of a step are
+        one batch (`told_once`); a pass of weight 0 is not taken. Raises `StemmaError` for sides that the network cannot
+        take.
         """
         if images.shape[-1] % self.step or images.shape[-2] % self.step:
             raise StemmaError(f"sides are multiples of {self.step} here, not {images.shape[-1]} x {images.shape[-2]}")
@@ -167,6 +168,7 @@ class EditModel(nn.Module):
         weights = g.weights(g.text if text is None else text, g.image if image is None else image)
         passes: list[Pass] = [p for p, w in weights.items() if w != 0] or [(True, True)]
         given, sentence = self.codec.given(images), self.text(tokens.to(images.device))
+        given = given if seen else torch.zeros_like(given)
         null, n = self.text(self.null), len(passes)
         given = torch.cat([given if p[0] else torch.zeros_like(given) for p in passes])
         sentence = torch.cat([sentence if p[1] else null.expand_as(sentence) for p in passes])

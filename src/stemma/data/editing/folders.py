@@ -29,7 +29,8 @@ from .pairs import Pair, info_of, same_size
 
 SHARES = {"train": (0.0, 0.9), "val": (0.9, 0.95), "test": (0.95, 1.0)}
 OPAQUE = "has no clear pixel, so that nothing of its picture may change"
-F, T = TypeVar("F", bound="Folder"), TypeVar("T")
+F = TypeVar("F", bound="Folder")
+T = TypeVar("T")
 MISSING, SIZES, EMPTY, RECORD, MASK = "missing partner", "other size", "empty instruction", "record", "unusable mask"
 
 

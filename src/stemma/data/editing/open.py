@@ -2,6 +2,7 @@
 several of these with commas between; which kinds of instruction, and how many of each."""
 from __future__ import annotations
 
+import os
 import re
 import warnings
 from collections import Counter
@@ -95,6 +96,9 @@ def open_edits(where: Any, split: str = "train", follow_links: bool = False) -> 
         data = open_dataset(place, split)
         return Asked(data, split) if is_asked(where) else Restored(data, split)
     if not is_edits(where):
+        if "/" in str(where) and not os.path.exists(where):
+            raise DataError(str(where)[:400], "there is no such file or folder",
+                            "check the path; drawn edits need none (edits:64)")
         raise DataError(str(where)[:400], "holds no edits", "name drawn ones (edits:64); a folder as InstructPix2Pix "
                         "(seeds.json), MagicBrush (edit_turns.json), gRefCOCO (grefs(unc).json and instances.json), "
                         "GQA-Inpaint (train_scenes.json), GoPro, REDS, SIDD or CLWD publish them; a list of your own "

@@ -208,8 +208,8 @@ def open_spoiled(path: Path, split: str, follow_links: bool = False) -> Spoiled:
     own = [e for n, e in enumerate(entries) if (n % HELD == held.get(split) if at != split else at != "train" or
                                                 n % HELD not in held.values())]
     digest = hashlib.sha256(repr((VERSION, split, names, files)).encode()).hexdigest()
-    return Spoiled(path, "restoration", split, own, digest, follow_links, faults if at == split else [], names[2],
-                   VISITS, names[3])
+    return Spoiled(path, "restoration", split, own, digest, follow_links, faults if at == split else [],
+                   task=names[2], visits=VISITS, cut=names[3])
 
 
 def _key(file: str, folder: str) -> str:

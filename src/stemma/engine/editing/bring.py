@@ -75,7 +75,7 @@ def widened(state: State, channels: int) -> State:
 
 
 def _folder(folder: Path) -> tuple[dict[str, State], dict[str, dict[str, Any]]]:
-    states, configs = {}, {}
+    states, configs = dict[str, State](), dict[str, dict[str, Any]]()
     for name, stem in NAMES.items():
         config = folder / name / "config.json"
         if not config.is_file():

@@ -31,7 +31,7 @@ from .clip import Clip
 
 Made = Callable[[torch.Tensor, list[Pair], list[int]], torch.Tensor]
 FALSE = 0.25  # share of a colour from which a pixel of something that is not there counts as marked
-BARE = 64  # edits on which an untrained net is measured
+BARE = 64  # edits on which an untrained net, and one that is shown no picture, are measured
 
 
 def scored(pair: Pair, before: np.ndarray, after: np.ndarray, made: np.ndarray,
@@ -244,7 +244,8 @@ def evaluate(
     clip: str | Path | None = None,
 ) -> dict[str, Any]:
     """Measure an editor on the edits of `split` of `data`, of the kinds that it is trained on (`measure`), beside the
-    picture as it was ("copy") and a net that has learned nothing ("untrained"). clip: the folder of a CLIP that judges.
+    picture as it was ("copy"), the sentence alone ("words": it is shown no picture) and a net that has learned nothing
+    ("untrained"). clip: the folder of a CLIP that judges.
     Of one that marks things on drawn pictures also what comes out of its masks (`derive.derived`).
 
     Without `data`, the edits that a run was trained on. Raises `StemmaError` where none are known, for a scale that is
@@ -275,6 +276,8 @@ def evaluate(
         "paper": m.paper.name, "task": m.paper.task_of(m.preset), "split": split, "fingerprint": pairs.fingerprint,
         "size": size, "steps": steps or m.spec.sampler.steps, "ms": 1000 * watch.seconds / max(len(pairs), 1), **found,
         "copy": measure(pairs, size, copying, batch, judge=judge), "untrained": bare,
+        "words": measure(spread(pairs, BARE), size, editing(m, **options, seen=False), batch, device, None, m.reader,
+                         judge),
     }
 
 

@@ -62,7 +62,8 @@ def predict(
     pictures: bool = True, progress: bool = False,
 ) -> list[dict[str, Any]]:
     """Edit pictures as `instruction` says. One dict a picture: `file`, `file_name`, `instruction`, `before` and `after`
-    uint8 (H, W, 3) at the network's size, `changed` (mean change of a colour, 0..1), and the scales, steps and seed.
+    uint8 (H, W, 3) at the network's size, `changed` (mean change of a colour, 0..1), `size` and `whole` ([width,
+    height] of both, and of the file), and the scales, steps and seed.
 
     size: of the longer side, about (`fitted`); that at which it learned where not given. vary: each picture has scales
     of its own, up to a fifth less or more, that the seed draws (the released `edit_app.py`).
@@ -94,7 +95,7 @@ def predict(
             after = _edited(m, before, instruction, told) if instruction.strip() else before
             found.append({"file": str(source) if isinstance(source, (str, Path)) else asked.names[i],
                           "file_name": asked.names[i], "instruction": instruction, **told, "before": before,
-                          "after": after,
+                          "after": after, "size": [*before.shape[1::-1]], "whole": [*raw.shape[1::-1]],
                           "changed": float(np.abs(after.astype(np.float32) - before).mean() / 255)})
             if files and pictures:
                 for path, drawn in zip(files[i], (strip(before, after), after)):

@@ -96,7 +96,8 @@ def _told(job: Job, trained: Run, model: Any, found: dict[str, Any], shown: list
         "images": record["spent"]["images"], "parameters": record["parameters"],
         "peak_memory_mb": record["peak_memory_mb"], "device": record["device"], "size": found["size"],
         "sampler_steps": found["steps"], "edits": found["edits"], "metrics": flat(found), "by_kind": found["by_kind"],
-        "copy": flat(found["copy"]), "untrained": flat(found["untrained"]), "shown": shown,
+        "copy": flat(found["copy"]), "untrained": flat(found["untrained"]),
+        **({"words": flat(found["words"])} if "words" in found else {}), "shown": shown,
         "curve": [{k: e[k] for k in ("seconds", "images", "step")} | {"value": e.get(MAIN)}
                   for e in trained.metrics("val")],
         "finished": time.strftime("%Y-%m-%dT%H:%M:%S%z"),

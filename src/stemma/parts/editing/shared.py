@@ -43,7 +43,8 @@ def _attend(attn: Any, x: Tensor, keys: Tensor, values: Tensor, mask: Any) -> Te
 
 
 def _heads(attn: Any, x: Tensor) -> Tensor:
-    return x.unflatten(-1, (attn.heads, -1)).transpose(1, 2)
+    split: Tensor = x.unflatten(-1, (attn.heads, -1)).transpose(1, 2)
+    return split
 
 
 class Told:
@@ -72,7 +73,7 @@ class Common:
                  temb: Any = None, **_: Any) -> Tensor:
         passes = hidden_states.chunk(len(self.of))
         x = torch.cat([passes[self.of.index(k)] for k in range(len(self.own))])
-        out = _attend(attn, x, *(_heads(attn, f(x)) for f in (attn.to_k, attn.to_v)), attention_mask)
+        out = _attend(attn, x, _heads(attn, attn.to_k(x)), _heads(attn, attn.to_v(x)), attention_mask)
         each = out.chunk(len(self.own))
         return torch.cat([each[k] for k in self.of])
 
