@@ -22,7 +22,7 @@ from stemma.parts.backbones.pyramid import ImagePyramid
 from stemma.parts.backbones.resnet import FrozenBatchNorm, ResNet
 from stemma.parts.backbones.tiny import TinyResNet
 from stemma.parts.dense.anchors import Pyramid, lay
-from stemma.parts.dense.coders import Delta
+from stemma.parts.dense.coders import FEW, Delta
 from stemma.parts.dense.heads import RPNHead
 from stemma.parts.dense.losses import Sigmoid, Softmax
 from stemma.parts.dense.post import every_pair
@@ -516,7 +516,11 @@ def test_targets_are_measured_class_by_class_on_proposals_of_now() -> None:
     b = replace(b, targets=replace(b.targets, labels=b.targets.labels.clamp(max=2)))
     said: list[str] = []
     with torch.no_grad():
-        m.measure_targets(lambda: iter([b, b]), said.append)
+        m.measure_targets(lambda: iter([b] * 40), said.append)
+        few: list[str] = []
+        other: Any = cards.get("faster_rcnn").spec("alternating-small").build(4).eval()
+        other.measure_targets(lambda: iter([b]), few.append)
+    assert "too few of 4 classes" in few[0] and torch.equal(other.memory[0].coder.means, torch.zeros(5, 4))
     coder, stage = m.stages[0].coder, m.stages[0]
     with torch.no_grad():
         boxes = with_truth(m.propose(m(b.images), b.sizes, True), b.targets)
@@ -527,7 +531,7 @@ def test_targets_are_measured_class_by_class_on_proposals_of_now() -> None:
         mine = (r.positive > 0) & (r.labels == c)
         code = Delta().encode(r.boxes, truth)[mine]
         code = torch.cat([code, code * code.new_tensor((-1.0, 1, 1, 1))])
-        if len(code) > 2 and (code.std(0, correction=0) > 1e-3).all():
+        if (40 * int(mine.sum()) >= FEW) and (code.std(0, correction=0) > 1e-3).all():
             known += 1
             torch.testing.assert_close(coder.means[c], code.mean(0), atol=1e-5, rtol=1e-4)
             torch.testing.assert_close(coder.stds[c], code.std(0, correction=0), atol=1e-5, rtol=1e-3)
@@ -536,7 +540,7 @@ def test_targets_are_measured_class_by_class_on_proposals_of_now() -> None:
             torch.testing.assert_close(want[:, 1:].std(0, correction=0), torch.ones(3), atol=1e-3, rtol=0)
         else:
             assert coder.means[c].tolist() == [0] * 4 and coder.stds[c].tolist() == pytest.approx([0.1, 0.1, 0.2, 0.2])
-    assert 1 <= known < 4 and said[0].startswith(f"targets of {2 * int(r.positive.sum())} regions, class by class")
+    assert 1 <= known < 4 and said[0].startswith(f"targets of {40 * int(r.positive.sum())} regions, class by class")
     assert f"too few of {4 - known} classes, which keep the usual ones" in said[0]
     every = stage.coder.encode(r.boxes[:, :, None], truth[:, :, None])
     back = stage.boxes(r.boxes, every)
@@ -545,7 +549,6 @@ def test_targets_are_measured_class_by_class_on_proposals_of_now() -> None:
     torch.testing.assert_close(perfect, torch.zeros_like(perfect), atol=1e-6, rtol=0)
     saved = {k: v for k, v in m.state_dict().items() if k.startswith("memory")}
     assert set(saved) == {"memory.0.coder.means", "memory.0.coder.stds"}
-    other: Any = cards.get("faster_rcnn").spec("alternating-small").build(4).eval()
     other.load_state_dict(m.state_dict())
     assert torch.equal(other.predict(b.images).boxes, m.predict(b.images).boxes)
 
@@ -580,5 +583,8 @@ def test_each_alternating_phase_trains_one_look_alone() -> None:
         assert {loss for loss in said if re.search(phase.losses, loss)} == heard, phase.name
     with torch.device("meta"):
         names = [n.split(".")[0] for n, _ in cards.get("faster_rcnn").spec("alternating").build(3).named_parameters()]
+    (look,) = cards.get("faster_rcnn").spec("alternating").stages
+    (own_look,) = cards.get("fast_rcnn").spec().stages  # the release's settings: 64 of each picture, background from .1
+    assert replace(look, coder=own_look.coder) == own_look and (look.count, look.assign.low) == (64, 0.1)
     awake = [{n for n in names if re.search(phase.train, n)} for phase in phases]
     assert awake == [{"backbone", "rpn_head"}, {"backbone", "heads"}, {"rpn_head"}, {"heads"}]

@@ -23,6 +23,7 @@ from ..parts.regions.regions import Regions, there, with_truth
 from ..parts.regions.ridge import Ridge
 from ..parts.regions.svm import SVM
 from ..parts.windows.views import View, Warp
+from .dense import built
 from .fitting import Pictures, fit
 from .two_stage import TwoStage
 
@@ -139,7 +140,7 @@ class FittedModel(nn.Module):
         said = [self.answer(*self.features(xs, *part))
                 for part in zip(proposals.flatten(0, 1).split(self.spec.chunk), image.split(self.spec.chunk))]
         scores, moves = (torch.cat(v).unflatten(0, (b, p)) for v in zip(*said))
-        return FittedRaw(scores, self.spec.stages[0].coder.decode(proposals[:, :, None], moves))
+        return FittedRaw(scores, built(self.spec.stages[0].coder).decode(proposals[:, :, None], moves))
 
     @torch.no_grad()
     def predict(self, images: Float[Tensor, "B 3 H W"], sizes: Tensor | None = None,
@@ -162,7 +163,7 @@ class FittedModel(nn.Module):
 
     @property
     def fits(self) -> tuple[SVM | None, Ridge | None, Coder, int]:
-        return self.spec.svm, self.spec.ridge, self.spec.stages[0].coder, self.spec.chunk
+        return self.spec.svm, self.spec.ridge, built(self.spec.stages[0].coder), self.spec.chunk
 
     def fit(self, pictures: Pictures, say: Callable[[str], None]) -> None:
         """What the phase without gradient runs: SVMs and regressions."""

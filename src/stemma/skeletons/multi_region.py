@@ -21,6 +21,7 @@ from ..parts.dense.sample import Random, Sampler
 from ..parts.regions.multi_region import MultiRegionHead, SemanticMaps, mean
 from ..parts.regions.regions import Regions, there, with_truth
 from ..parts.regions.svm import SVM
+from .dense import built
 from .fitting import Pictures, fit
 from .stages import Stage
 from .two_stage import TwoStage, TwoStageModel, TwoStageRaw
@@ -57,7 +58,7 @@ class MultiRegionModel(TwoStageModel):
         t, head, neck, joint = batch.targets, self.head, self.neck, self.spec.svm is None
         out: Losses = {}
         assert isinstance(neck, SemanticMaps)
-        raw, stage = raw or self(batch.images), self.spec.stages[0]
+        raw, stage = raw or self(batch.images), self.stages[0]
         boxes = with_truth(self.propose(raw, batch.sizes, True, t.proposals), t)
         maps, semantic = head.split(raw.levels)
         if self.awake(neck):
@@ -101,7 +102,7 @@ class MultiRegionModel(TwoStageModel):
 
     @property
     def fits(self) -> tuple[SVM | None, None, Coder, int]:
-        return self.spec.svm, None, self.spec.stages[0].coder, self.spec.chunk
+        return self.spec.svm, None, built(self.stages[0].coder), self.spec.chunk
 
     @property
     def scales(self) -> Tensor:

@@ -24,7 +24,7 @@ def spec(preset: str = "paper") -> Windows[InstanceRule]:
 
 
 def recipe(preset: str = "paper") -> Recipe:
-    """One picture a step at a size drawn from six, 256 windows of it; "small": DeepMask's, for two cores."""
+    """Eight pictures a step at a size drawn from six, 256 windows of each; "small": DeepMask's, for two cores."""
     if preset == "small":
         return deepmask.recipe("small")
     sizes = tuple(round(600 * s) for s in SCALES)

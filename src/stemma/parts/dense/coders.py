@@ -16,6 +16,7 @@ from ...ops import boxes as bx
 from ...ops.constants import constant
 
 LEAST = 1e-3  # sides are taken to be at least this many pixels, so that a flat box has a finite code
+FEW = 32  # targets of a class, from which on its deviation is taken (not in the paper, whose classes have thousands)
 
 
 @runtime_checkable
@@ -84,8 +85,8 @@ class ClassDelta(nn.Module):
 
     def measure(self, found: Iterable[tuple[Float[Tensor, "N 4"], Float[Tensor, "N 4"], Int[Tensor, " N"]]]) -> str:
         """From (regions, their objects' boxes, their classes), each counted with its mirror image, as training has it.
-        Classes with less than two targets, or targets that are all one, keep what is usual. Returns what was found, in
-        a line."""
+        Classes of fewer than `FEW` targets, or whose targets are all one, keep what is usual: of few the deviation
+        says nothing. Returns what was found, in a line."""
         sums = self.means.new_zeros(3, len(self.means), 4, dtype=torch.float64)
         for ref, box, label in found:
             code = Delta().encode(ref, box).double()
@@ -94,7 +95,7 @@ class ClassDelta(nn.Module):
                 sums[i].index_add_(0, label, v + (mirrored if i == 1 else v))
         count, mean, square = sums[0], *(sums[1:] / sums[0].clamp(min=1))
         deviation = (square - mean.square()).clamp(min=0).sqrt()
-        known = ((count > 2) & (deviation > LEAST)).all(1, keepdim=True)
+        known = ((count >= 2 * FEW) & (deviation > LEAST)).all(1, keepdim=True)
         self.means.copy_(torch.where(known, mean, 0.0))
         self.stds.copy_(torch.where(known, deviation, deviation.new_tensor(self.usual)))
         few = int((~known[:-1]).sum())
