@@ -21,7 +21,7 @@ from stemma.cli import main
 from stemma.core import paper as cards
 from stemma.core.part import In
 from stemma.core.types import DataError, StemmaError
-from stemma.data.language.facts import Facts, World, family, known, open_facts, read
+from stemma.data.language.facts import Facts, World, family, known, open_facts, read, world_of
 from stemma.engine.language import facts as subject
 from stemma.engine.language.learning import Learner
 from stemma.engine.running import checkpoint
@@ -29,6 +29,7 @@ from stemma.metrics import hallucination as rates
 from stemma.parts.language.knobs import Knobs, Words
 from stemma.parts.language.tables import Table
 from stemma.parts.language.words import LSTM, Neighbours, NGram, Transformer
+from stemma.studies import sharpness
 
 PAPER = "calibrated-hallucination"
 PRESETS = cards.get(PAPER).presets
@@ -434,6 +435,8 @@ def test_a_folder_of_ones_own_facts(tmp_path: Path) -> None:
         (CAPITALS + "x\n", None, "has 1 fields"), ("country,capital\n", None, "no row"),
         (CAPITALS + "\nmalta,,1\n", None, "line 7, field 'capital': has an empty cell"), (",,\n,,\n", None, "without a heading"),
         (CAPITALS.replace("capital", "country"), None, "'country' more than once"),
+        ("a,b\nx,y\nx,z\n", None, "all 2 sentences of its words are true, so nothing false"),
+        (CAPITALS.replace(",", ";"), None, "a column of its own, with commas between"),
         (CAPITALS, "country,capital\n,rome\n", "empty cell"),
     ):
         with pytest.raises(DataError, match=why):
@@ -612,6 +615,35 @@ def test_calibrated_by_words_and_not_by_facts_and_the_converse(tmp_path: Path) -
     assert m["truth"]["miscalibration"] < 1e-9 and m["truth"]["token_error"] < 0.01
     assert m["prompts"]["r"] > 0.3 and (tmp_path / "out" / "calibrations.json").is_file()
     assert "Two levels of facts" in calibrations.answer(record)
+
+
+@pytest.mark.parametrize("share", [0.05, 0.2, 0.4])
+def test_the_share_of_documents_that_tell_what_none_other_tells(share: float) -> None:
+    world = open_facts(f"facts:alpha=0,facts=100000,documents=5000,rare={share:g},seed=2")
+    counts = world.counts()
+    assert rates.monofacts(counts) == pytest.approx(share, abs=0.03) and world.p.sum() == pytest.approx(1)
+    assert rates.missing_mass(world.p, counts) == pytest.approx(share, abs=0.03)
+    assert (counts > 10).sum() == 10 and world_of(world.name).rare == share
+
+
+def test_how_sharp_the_bound_is(tmp_path: Path) -> None:
+    """The calibrated model lies on the theorem's line, and a memoriser on it too, all of it bought by miscalibration;
+    every slack is above 0."""
+    found = sharpness.study(tmp_path, ("paper", "memoriser", "good-turing"), 1, 2000, shares=(0.0, 0.1, 0.4))
+    truth, heart, good = (found["models"][m] for m in ("paper", "memoriser", "good-turing"))
+    assert truth["slope"] == pytest.approx(1, abs=0.1) and heart["slope"] == pytest.approx(0, abs=1e-9)
+    for m in (truth, heart, good):
+        assert all(abs(r["sharpness"]) < 0.05 for r in m["rows"]) or m is good
+        assert m["slack"][0] > 0 and [r["share"] for r in m["rows"]] == [0.0, 0.1, 0.4]
+    last = heart["rows"][-1]
+    assert last["hallucination"] == pytest.approx(0, abs=1e-9) and last["miscalibration"] == pytest.approx(0.4, abs=0.05)
+    assert json.loads((tmp_path / "sharpness.json").read_text())["documents"] == 2000
+    rows = [{"model": "x", "share": s, "seed": k, "hallucination": h, "monofacts": s, "miscalibration": m, "slack": 1.0}
+            for s, h, m in ((0.0, 0.1, 0.0), (0.2, 0.5, 0.1)) for k in (0, 1)]
+    assert [r["sharpness"] for r in sharpness.summed(rows)["rows"]] == pytest.approx([0.0, 0.3])
+    assert sharpness.summed(rows)["slope"] == pytest.approx(2)
+    with pytest.raises(StemmaError, match="no preset 'huge'"):
+        sharpness.study(tmp_path / "other", ("huge",))
 
 
 def test_two_levels_are_those_of_an_enumeration() -> None:

@@ -141,6 +141,14 @@ def test_a_dialogue_of_tug_of_war_ends_in_the_golden_posterior() -> None:
     assert wins["mean"] == pytest.approx(0.580, abs=0.06) and sum(strong["bars"]) == pytest.approx(1)
 
 
+def test_what_is_watched_is_of_the_name_that_was_said() -> None:
+    d = Dialogue(DOMAINS["tug-of-war"], lambda s: [p] if (p := meanings.parsed(d.domain, s)) else [],
+                 Inference(samples=50))
+    assert d.say("José beat 张伟.").asks == "(strength 'josé)" and d.say("sue beat José.").asks == "(strength 'sue)"
+    assert d.say("mighty means strong.").kind == "define" and d.say("bob is mighty.").asks == "(strength 'bob)"
+    assert d.say("(condition (won-against '(ann) '(eve)))").asks == "(strength 'eve)"
+
+
 def test_dialogues_of_the_other_domains() -> None:
     kin = talk("kinship", "avery is the father of blake.", "avery is the father of charlie.", "is blake a sibling of charlie?",
                samples=15)

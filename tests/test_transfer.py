@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import shutil
 import signal
 from dataclasses import replace
 from pathlib import Path
@@ -27,7 +28,7 @@ from stemma.data import drawn_classes
 from stemma.data.labelled import few, open_set, open_sets
 from stemma.engine.running import devices
 from stemma.engine.running.budget import Budget
-from stemma.engine.transfer import course, features, results, training
+from stemma.engine.transfer import course, features, forecast, results, training
 from stemma.engine.transfer.named import named
 from stemma.metrics import carried
 from stemma.ops import softmax_regression as regression
@@ -181,6 +182,12 @@ def test_correlations_and_exchanges_are_those_of_scipy() -> None:
     system = lambda right: {"runs": [{"results": {"sets": [
         {"name": "cars", "count": {"test": 400}, "right": carried.packed(right)}, {"name": "voc", "count": {"test": 9}}]}}]}
     assert results.apart([system(one), system(other)]) == {"cars": carried.exchanged(one, other)}
+    few = np.arange(400) < 40  # a class of a tenth: what is right there weighs nine times as much
+    weight = np.where(few, 1 / 40, 1 / 360)
+    signs = rng.choice([-1, 1], (20_000, 400))
+    by_hand = np.abs((signs * (weight * (one.astype(int) - other))).sum(1)) >= abs((weight * (one.astype(int) - other)).sum()) - 1e-9
+    assert carried.exchanged(one, other, labels=few) == pytest.approx(by_hand.mean(), abs=0.015)
+    assert abs(carried.exchanged(one, other, labels=few) - carried.exchanged(one, other)) > 0.02
     assert results.apart([system(one)]) == {} and results.apart([system(one), system(one)]) == {"cars": 1.0}
 
 
@@ -227,8 +234,9 @@ def test_the_published_protocol() -> None:
     recipe = card.recipe("paper")
     assert (recipe.length, recipe.batch, recipe.momentum, random.length) == ("20000steps", 256, 0.9, 2.0)
     assert p.look == Look(224)
-    assert [p.measure_of(n, n == "voc2007") for n in ("food101", "aircraft", "Pets", "caltech-101", "flowers102", "voc2007")
-            ] == ["top-1", "per-class", "per-class", "per-class", "per-class", "map-11"]
+    assert [p.measure_of(n, n == "voc2007") for n in ("food101", "aircraft", "Pets", "caltech-101", "flowers102",
+                                                       "fgvc-aircraft-2013b", "voc2007")] == [
+        "top-1", *["per-class"] * 5, "map-11"]
     with torch.device("meta"):
         net = p.network.build(course._inputs())
     assert sum(x.numel() for x in net.parameters()) == card.facts[0].value and net.width == 2048
@@ -296,8 +304,9 @@ def test_folders_arrays_and_lists_are_read_and_divided(tmp_path: Path) -> None:
 
 
 def test_classes_that_a_split_lacks_are_said(tmp_path: Path) -> None:
-    x = np.zeros((12, 8, 8), np.uint8)
-    np.savez(tmp_path / "a.npz", x_train=x, y_train=np.arange(12) % 2, x_test=x, y_test=np.arange(12) % 2 * 2)
+    x = np.arange(12 * 64, dtype=np.uint16).view(np.uint8).reshape(2, 12, 8, 8).transpose(1, 0, 2, 3).reshape(24, 8, 8)
+    x, other = x[::2], x[1::2]
+    np.savez(tmp_path / "a.npz", x_train=x, y_train=np.arange(12) % 2, x_test=other, y_test=np.arange(12) % 2 * 2)
     assert open_set(tmp_path / "a.npz").notes[1:] == (
         "1 of 3 class(es) have no picture in train, so none of theirs in test is told right: 2",
         "1 of 3 class(es) have no picture in test, so nothing is measured of them: 1")
@@ -306,8 +315,38 @@ def test_classes_that_a_split_lacks_are_said(tmp_path: Path) -> None:
         "1 of 3 class(es) have no picture in test, so nothing is measured of them: 2",)
 
 
+def test_pictures_that_two_splits_share_are_said(tmp_path: Path) -> None:
+    root = drawn_folder(tmp_path / "whole")
+    for split, names in (("train", range(6)), ("test", (5, 6, 7))):
+        for c in ("four", "one"):
+            (tmp_path / "twice" / split / c).mkdir(parents=True)
+            for i in names:
+                shutil.copy(root / c / f"{i}.png", tmp_path / "twice" / split / c / f"{'x' * (split == 'test')}{i}.png")
+    said = [n for n in open_set(tmp_path / "twice").notes if " too, so " in n]
+    assert sum(int(n.split()[0]) for n in said) == 2 and all("of test" in n and "x5.png" in n for n in said)
+    x, y = np.random.default_rng(0).integers(0, 256, (40, 8, 8), np.uint8), np.arange(40) % 2
+    np.savez(tmp_path / "a.npz", x_train=x[:20], y_train=y[:20], x_val=x[18:30], y_val=y[18:30], x_test=x[30:], y_test=y[30:])
+    assert open_set(tmp_path / "a.npz").notes == (
+        "2 pictures of val are in train too, so what is chosen by was learned; the first is val 0",)
+    (inner := tmp_path / "twice" / "train" / "one" / "small").mkdir()
+    shutil.copy(root / "one" / "8.png", inner)
+    assert any("1 class lies within another, each folder of pictures being one: one/small" in n
+               for n in open_set(tmp_path / "twice").notes)
+
+
+def test_rows_with_a_single_1_are_classes(tmp_path: Path) -> None:
+    x, y = np.random.default_rng(0).integers(0, 256, (40, 8, 8), np.uint8), np.arange(40) % 4
+    np.savez(tmp_path / "hot.npz", x=x, y=np.eye(4)[y])
+    np.savez(tmp_path / "plain.npz", x=x, y=y)
+    np.savez(tmp_path / "yes.npz", x=x, y=np.eye(4, dtype=bool)[y])
+    hot, plain, several = (open_set(tmp_path / f"{n}.npz") for n in ("hot", "plain", "yes"))
+    assert not hot.many and several.many and "a single 1, which is taken for its class" in hot.notes[0]
+    assert all(np.array_equal(hot.parts[s].labels, plain.parts[s].labels) for s in hot.parts)
+
+
 @pytest.mark.parametrize(("make", "said"), [
     (lambda p: p / "absent", "no such folder"),
+    (lambda p: np.savez(p / "a.npz", x=np.zeros((4, 0, 8), np.uint8), y=[0, 0, 1, 1]) or p / "a.npz", "pictures of 0 x 8 pixels"),
     (lambda p: np.savez(p / "a.npz", x=np.zeros((4, 8, 8), np.uint8), y=[0, 0, 1, 1]) or p / "a.npz",
      "too few pictures of each class to hold some out as its val. give three or more"),
     (lambda p: np.savez(p / "a.npz", x=np.zeros((2, 8, 8), np.uint8), y=[0, 1]) or p / "a.npz",
@@ -462,6 +501,27 @@ def test_a_file_says_its_network_and_how_it_looks(tmp_path: Path) -> None:
         named(str(file))
 
 
+def test_a_network_that_is_named_takes_its_weights_from_a_file(tmp_path: Path) -> None:
+    """It looks at pictures as the file says, else as timm shows them to it; a file of another network is refused."""
+    import timm
+
+    body, info = timm.create_model("mobilenetv3_small_050", num_classes=3), course.info_of(open_sets("drawn:waves"))
+    file, plain = tmp_path / "worded.safetensors", tmp_path / "plain.safetensors"
+    save_file(body.state_dict(), plain)
+    save_file(body.state_dict(), file, metadata={"network": "timm mobilenetv3_small_050(bn_eps=1e-3), 3 classes",
+                                                 "input": "96 px, mean = std = 0.5, RGB"})
+    plan = lambda name, start, **sets: course.planned(  # noqa: E731
+        "imagenet-transfer", "small", {"backbone": name, **sets}, info, str(start))
+    sets, weights, says = plan("mobilenetv3_small_050", file)
+    assert sets["look.size"] == 96 and sets["look.mean"] == (0.5,) * 3 and sets["network.how"] == "bn_eps=1e-3"
+    assert sets["source"] is None and weights is not None and says == "weights of worded.safetensors"
+    assert plan("mobilenetv3_small_050", file, **{"look.size": 64})[0]["look.size"] == 64
+    sets, _, says = plan("mobilenetv3_small_050", plain)
+    assert sets["look.size"] == 224 and sets["look.mean"] == (0.485, 0.456, 0.406) and "as timm shows them" in says
+    with pytest.raises(StemmaError, match="worded.safetensors holds weights of mobilenetv3_small_050, .* resnet18"):
+        plan("resnet18", file)
+
+
 @pytest.mark.parametrize("name", ["tiny-4", "stemma:darknet19", "torchvision:squeezenet1_1", "mobilenetv3_small_050"])
 def test_every_kind_of_network_has_features(name: str) -> None:
     with torch.device("meta"):
@@ -531,7 +591,7 @@ def test_a_source_without_a_scale_and_with_a_second_classifier(tmp_path: Path) -
 
 
 def test_a_training_is_measured_on_its_way(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(training.Training.go, "__defaults__", (2,))
+    monkeypatch.setattr(training, "STRETCH", 2)
     run = run_of(tmp_path / "run", "drawn:waves", "8steps", sets={"grids.0.curve": 3, "probe.count": 3})
     one = run.record["results"]["sets"][0]
     curve = one["grids"]["fine-tuned"]["curve"]
@@ -542,7 +602,7 @@ def test_a_training_is_measured_on_its_way(tmp_path: Path, monkeypatch: pytest.M
 
 
 def test_a_training_stops_where_validation_was_best(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(training.Training.go, "__defaults__", (2,))
+    monkeypatch.setattr(training, "STRETCH", 2)
     right = iter([0.1, 0.6, 0.3, 0.2, 0.2, 0.2, 0.3, 0.5, 0.4, 0.4])  # at the four quarters of two trainings, and their ends
     own = course.Course._measured
 
@@ -578,6 +638,49 @@ def run_of(out: Path, data: str = "drawn:waves,drawn:counts", budget: str = "4st
     return stemma.train("imagenet-transfer", data, budget, out=out, sets=SETS | more.pop("sets", {}), **HOW | more)
 
 
+def test_a_stretch_is_no_longer_than_what_is_left() -> None:
+    spec, recipe = cards.get("imagenet-transfer").spec("small"), cards.get("imagenet-transfer").recipe("small")
+    tuned = training.Tuned(Network(course._inputs(), "tiny-4"), 8)
+    make = lambda length: training.Training(tuned, spec.look, open_set("drawn:waves").parts["train"],  # noqa: E731
+                                            recipe, training.How(0.1, 0.0, length), "cpu")
+    t = make(Budget(1.0, "seconds"))
+    assert t.ahead(0.4) == 3 and t.ahead(5.0) == 1 and t.ahead(0.01) == training.STRETCH
+    assert t.ahead(None) == 1  # nobody knows yet what a step takes
+    t.steps, t.seconds = 1, 0.3
+    assert t.ahead(None) == 3
+    assert make(Budget(3, "steps")).ahead(None) == training.STRETCH
+    walled = make(Budget(3, "steps", wall=1.0))
+    walled.steps, walled.seconds, walled.wall = 2, 0.2, 0.95
+    assert walled.ahead(None) == 1 and walled.fraction == 0.95
+
+
+def test_wall_time_ends_trainings_and_the_run_says_so(tmp_path: Path) -> None:
+    run = run_of(tmp_path / "run", "drawn:waves", "100000steps", sets={"probe.count": 2}, wall="0.2s")
+    assert run.state == "finished" and run.record["spent"]["steps"] < 10_000
+    assert "wall time of" in run.record["cut"] and run.record["cut"].startswith("of a training (source)")
+
+
+def test_what_a_budget_does_not_cover_is_said_beforehand() -> None:
+    spec, sets = cards.get("imagenet-transfer").spec("small"), open_sets("drawn:waves,drawn:counts")
+    spec = replace(spec, source=None, grids=(replace(spec.grids[0], sets=2, stops=3), spec.grids[1]))
+    network = Network(course._inputs(), "tiny-4").eval()
+    found = forecast.of(network, spec, sets, 64, "cpu")
+    each = found.looks / found.pictures
+    assert found.pictures == sum(len(p) for s in sets for p in s.parts.values()) and found.trainings == 2 * 3 + 3
+    val, test = (len(sets[0].parts[k]) for k in ("val", "test"))
+    assert found.validating == pytest.approx(each * (2 * (2 * 3 * val + test) + 2 * val + test))
+    assert found.least == pytest.approx(each * 9 * 64 * forecast.STEP)
+    digest = features.digest_of(network)
+    for part in sets[0].parts.values():
+        features.of(network, spec.look, part, known=digest)
+    assert forecast.of(network, spec, sets, 64, "cpu").pictures == found.pictures - sum(map(len, sets[0].parts.values()))
+    slow = forecast.Forecast(40.0, 8.0, 200.0, 900, 6)
+    assert slow.says(1000.0) is None
+    assert slow.says(60.0) == ("a budget of 60 s is that of the trainings; looking at 900 pictures takes about 40 s "
+                               "besides, validating 8 s; 6 trainings take a step each at least, about 200 s in all (fewer: "
+                               "--preset linear, or --set grids.0.sets=1)")
+
+
 def bytes_of(run: Any) -> tuple[Any, dict[str, Any]]:
     from safetensors.torch import load_file
 
@@ -587,7 +690,6 @@ def bytes_of(run: Any) -> tuple[Any, dict[str, Any]]:
 def test_a_course_that_is_killed_anywhere_ends_alike(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Killed after the source's second stretch, in the midst of a path, before a refit and inside a grid's training."""
     monkeypatch.setattr(training, "STRETCH", 2)
-    monkeypatch.setattr(training.Training.go, "__defaults__", (2,))
     alone = run_of(tmp_path / "alone")
     pieces = carried_in_pieces(lambda: run_of(tmp_path / "pieces", resume=True), (2, 13, 19, 33, 37), monkeypatch)
     assert pieces.state == "finished" and bytes_of(alone) == bytes_of(pieces)

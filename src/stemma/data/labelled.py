@@ -58,11 +58,13 @@ ARRAYS = (("x", "y"), ("images", "labels"), ("data", "target"), ("X", "Y"))
 @dataclass(frozen=True)
 class Part:
     """A split: labels int64 (N,), or bool (N, C) where a picture may have several; `read(i)` gives a picture uint8
-    (H, W, 3), or features float32 (D,). Equal contents have an equal `digest`."""
+    (H, W, 3), or features float32 (D,). Equal contents have an equal `digest`; `each`: of every picture (N,), where it
+    is known."""
 
     labels: Labels
     read: Callable[[int], NDArray[Any]]
     digest: str
+    each: NDArray[Any] | None = None
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -160,6 +162,7 @@ def _finished(name: str, classes: Sequence[str], parts: dict[str, Part], names: 
             raise DataError(name, f"has no picture in {split}", "add pictures, or let it be divided")
     if parts["train"].labels.ndim == 1:
         said += _lacking(classes, parts)
+    said += _known_before(parts, names)
     return Labelled(name, tuple(classes), {s: parts[s] for s in SPLITS}, tuple(said), features)
 
 
@@ -173,6 +176,19 @@ def _lacking(classes: Sequence[str], parts: dict[str, Part]) -> list[str]:
             names = [str(classes[i]) for i in np.flatnonzero(lost).tolist()]
             found.append(f"{len(names)} of {len(classes)} class(es) {says}: {', '.join(names[:3])}"
                          + " ..." * (len(names) > 3))
+    return found
+
+
+def _known_before(parts: dict[str, Part], names: dict[str, list[str]]) -> list[str]:
+    """Lines on pictures that a split shares with one that it is held against."""
+    found = []
+    for split, other, says in (("test", "train", "what is measured there was learned"),
+                               ("test", "val", "what is measured there was chosen by"),
+                               ("val", "train", "what is chosen by was learned")):
+        one, two = parts[split].each, parts[other].each
+        if one is not None and two is not None and (same := np.flatnonzero(np.isin(one, two))).size:
+            found.append(f"{many(len(same), 'picture')} of {split} {'is' if len(same) == 1 else 'are'} in {other} too, "
+                         f"so {says}; the first is {names[split][int(same[0])]}")
     return found
 
 
@@ -192,7 +208,8 @@ def _taken(part: Part, index: Sequence[int]) -> Part:
     """Some pictures of a split."""
     at = np.asarray(index, np.int64)
     return Part(part.labels[at], lambda i: part.read(int(at[i])),
-                _digest(part.digest, hashlib.blake2b(at.tobytes(), digest_size=16).hexdigest()))
+                _digest(part.digest, hashlib.blake2b(at.tobytes(), digest_size=16).hexdigest()),
+                None if part.each is None else part.each[at])
 
 
 def few(part: Part, each: int, seed: int) -> Part:
@@ -226,7 +243,8 @@ def joined(one: Part, other: Part) -> Part:
     """Two splits as one."""
     n = len(one)
     return Part(np.concatenate([one.labels, other.labels]), lambda i: one.read(i) if i < n else other.read(i - n),
-                _digest(one.digest, other.digest))
+                _digest(one.digest, other.digest),
+                None if one.each is None or other.each is None else np.concatenate([one.each, other.each]))
 
 
 # ---------------------------------------------------------------- drawn, arrays
@@ -271,9 +289,14 @@ def _arrays(path: Path) -> Labelled:
         if rows.ndim == 2 and rows.shape[1] != wide or labels.shape[1:] != columns:
             raise DataError(str(path), f"{split} is of shapes {rows.shape} and {labels.shape}, which no other "
                             "split has", "save as many features and columns of labels in each split")
+    notes = []
+    if columns and all(y.dtype.kind != "b" and (y.sum(1) == 1).all() for _, y in found.values()):
+        found = {s: (x, y.argmax(1)) for s, (x, y) in found.items()}
+        notes = ["each row of its labels has a single 1, which is taken for its class; columns of yes and no (bool) "
+                 "may have several"]
     parts = {s: _array_part(path, s, x, y, names) for s, (x, y) in found.items()}
     every = {s: [f"{s} {i}" for i in range(len(p))] for s, p in parts.items()}
-    return _finished(path.stem, [str(n) for n in names], parts, every, features=wide)
+    return _finished(path.stem, [str(n) for n in names], parts, every, notes, features=wide)
 
 
 def _extracted(path: Path) -> Labelled:
@@ -326,12 +349,15 @@ def _class_names(where: str, labels: list[Labels]) -> list[Any]:
 
 def _array_part(path: Path, split: str, x: NDArray[Any], y: Labels, names: list[Any]) -> Part:
     grey, colour = x.ndim == 3, x.ndim == 4 and x.shape[3] == 3
+    if x.ndim > 2 and not all(x.shape[1:3]):
+        raise DataError(str(path), f"{split} has pictures of {x.shape[1]} x {x.shape[2]} pixels", "leave them out")
     if len(x) != len(y) or not (x.ndim == 2 or (grey or colour) and x.dtype == np.uint8):
         raise DataError(str(path), f"{split} is {x.dtype} of shape {x.shape} beside {len(y)} labels",
                         "save pictures as uint8 (N, H, W) or (N, H, W, 3), or features as (N, D)")
     if y.ndim == 1 and len(names) < 2:
         raise DataError(str(path), f"has labels of {len(names)} class(es)", "save pictures of two classes or more")
-    labels = y.astype(bool) if y.ndim == 2 else np.array([names.index(v) for v in y.tolist()], np.int64)
+    at = {v: i for i, v in enumerate(names)}
+    labels = y.astype(bool) if y.ndim == 2 else np.array([at[v] for v in y.tolist()], np.int64)
     said = _digest(*(hashlib.blake2b(np.ascontiguousarray(a).tobytes(), digest_size=16).hexdigest()
                      for a in (x, labels)))
     if x.ndim == 2:
@@ -339,8 +365,13 @@ def _array_part(path: Path, split: str, x: NDArray[Any], y: Labels, names: list[
             raise DataError(str(path), f"{split} has features that are no numbers, or not finite",
                             "save them as float (N, D), and leave out the rows that have none")
         rows = x.astype(np.float32)
-        return Part(labels, rows.__getitem__, said)
-    return Part(labels, lambda i: np.repeat(x[i][..., None], 3, -1) if grey else x[i], said)
+        return Part(labels, rows.__getitem__, said, _marks(rows))
+    return Part(labels, lambda i: np.repeat(x[i][..., None], 3, -1) if grey else x[i], said, _marks(x))
+
+
+def _marks(rows: NDArray[Any]) -> NDArray[Any]:
+    """What tells rows of arrays apart by their contents."""
+    return np.array([hashlib.blake2b(np.ascontiguousarray(r).tobytes(), digest_size=16).hexdigest() for r in rows])
 
 
 # ---------------------------------------------------------------- folders
@@ -363,6 +394,9 @@ def _folder(path: Path) -> Labelled:
     notes = [many(len(bare), "folder holds no picture and is no class there",
                   "folders hold no picture and are no classes there") + f": {', '.join(bare[:3])}"
              + " ..." * (len(bare) > 3)] if bare else []
+    if inner := [c for c in classes if any(c.startswith(f"{o}/") for o in classes)]:
+        notes.append(f"{many(len(inner), 'class lies', 'classes lie')} within another, each folder of pictures being "
+                     f"one: {', '.join(inner[:3])}" + " ..." * (len(inner) > 3))
     return _finished(path.resolve().name, classes, parts, dict(files), notes)
 
 
@@ -377,7 +411,7 @@ def _files(root: Path, files: list[str], labels: list[int]) -> Part:
     paths = [safe_join(root, f) for f in files]
     said = [hashlib.blake2b(read_bytes(p), digest_size=16).hexdigest() for p in paths]
     return Part(np.array(labels, np.int64), lambda i: read_image(paths[i]),
-                _digest(*(f"{s} {k}" for s, k in zip(said, labels))))
+                _digest(*(f"{s} {k}" for s, k in zip(said, labels))), np.array(said))
 
 
 def _listed(path: Path, lists: dict[str, Path]) -> Labelled:

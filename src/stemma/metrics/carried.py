@@ -112,14 +112,19 @@ def correlation(x: Floats, y: Floats, seed: int = 0) -> Correlation:
     return Correlation(r, low, high, n, float(ends[0]), float(ends[1]), float(stats.spearmanr(x, y).statistic))
 
 
-def exchanged(one: NDArray[np.bool_], other: NDArray[np.bool_], draws: int = 100_000, seed: int = 0) -> float:
+def exchanged(one: NDArray[np.bool_], other: NDArray[np.bool_], draws: int = 100_000, seed: int = 0,
+              labels: NDArray[Any] | None = None) -> float:
     """p of a permutation test of two networks on one set: how often exchanging their answers at random, picture by
     picture, makes them differ as much. one, other: which pictures each has right, (N,). For top-1 accuracy this is
-    McNemar's exact test, drawn."""
-    apart = int((one != other).sum())
-    seen = abs(int(one.sum()) - int(other.sum()))
-    drawn = np.abs(2 * np.random.default_rng(seed).binomial(apart, 0.5, draws) - apart)
-    return float((1 + (drawn >= seen).sum()) / (1 + draws))  # what was seen is one of the exchanges
+    McNemar's exact test, drawn; with the classes `labels` (N,) it is of the mean over
+    classes of each one's share, in which a picture of a small class weighs more."""
+    group = np.zeros(len(one), np.int64) if labels is None else np.unique(labels, return_inverse=True)[1]
+    weight = 1 / np.bincount(group)
+    seen = abs(float((weight[group] * (one.astype(np.int64) - other)).sum()))
+    rng, drawn = np.random.default_rng(seed), np.zeros(draws)
+    for w, apart in zip(weight, np.bincount(group, one != other).astype(np.int64)):
+        drawn += w * (2 * rng.binomial(apart, 0.5, draws) - apart)
+    return float((1 + (np.abs(drawn) >= seen - 1e-9).sum()) / (1 + draws))  # what was seen is one of the exchanges
 
 
 def packed(right: NDArray[np.bool_]) -> str:

@@ -9,6 +9,8 @@ factoid is a row of word numbers, or its code: the row read as one number, first
     arithmetic:words=100        "a < b" for all numbers below 100: facts that a rule tells, not arbitrary ones
     facts:words=1000,places=3   who, what and when alone: 10^9 possible sentences
     facts:tilt=4                sentences of one half of the first words are true four times as often as the others
+    facts:rare=0.2              a fifth of the documents tells facts that are told once or never, the others a few that
+                                are told over and over
     facts:order=listed          the earlier a fact stands in the list of sentences, the oftener it is told
     FOLDER                      facts.csv (a column a word, and `weight`), documents.csv (a row a document)
 
@@ -30,6 +32,7 @@ from ...core.sentence import many
 
 FORMAT = "facts"
 MOST = 1 << 62  # factoids that a code can tell apart
+COMMON = 500  # documents for each fact that is told over and over
 LEXICA = {
     "facts": ("who", "what", "when", "where", "why"),
     "references": ("author", "title", "journal", "year", "page"),
@@ -68,7 +71,9 @@ class World:
     (law zipf), or its weight is the whole part of a Pareto number of this shape (law pareto, Miao and Kearns 2025).
     `tilt`: how many times as often sentences that begin with a word of the first half of its list are true; 1 is the
     paper's regular facts, more are regular but for a factor. `order`: which of the facts are told often has nothing to
-    do with what they say (random), or the earlier in the list of sentences the oftener (listed)."""
+    do with what they say (random), or the earlier in the list of sentences the oftener (listed). `rare`: one fact in
+    `COMMON` documents is told over and over, and this share of the documents tells of all the others, each as likely as
+    another: with many more facts than documents it is the monofact rate, but for what is told twice by chance."""
 
     kind: str = "facts"
     words: int = 100
@@ -80,6 +85,7 @@ class World:
     seed: int = 0
     tilt: float = 1.0
     order: str = "random"
+    rare: float = 0.0
 
     def __post_init__(self) -> None:
         for name, least in (("words", 2), ("facts", 1), ("documents", 1), ("alpha", 0), ("places", 1), ("seed", 0),
@@ -90,6 +96,11 @@ class World:
             raise StemmaError(f"facts are told by the law zipf or pareto, not '{self.law}'")
         if self.order not in ("random", "listed"):
             raise StemmaError(f"facts are told in the order random or listed, not '{self.order}'")
+        if not 0 <= self.rare < 1:
+            raise StemmaError(f"a world of facts has a rare share of 0 to 1, not {self.rare:g}")
+        if self.rare and self.facts <= self.common:
+            raise StemmaError(f"{self.facts:,} facts, of which {self.common:,} are common, leave none that is rare; "
+                              "take more facts")
         if self.law == "pareto" and not self.alpha:
             raise StemmaError("the law pareto has a shape above 0: say alpha=1")
         if self.possible >= MOST:
@@ -124,6 +135,11 @@ class World:
         return self.words * (self.words - 1) // 2 if self.kind == "arithmetic" else self.facts
 
     @property
+    def common(self) -> int:
+        """How many facts are told over and over, where some are rare."""
+        return max(self.documents // COMMON, 1)
+
+    @property
     def leading(self) -> int:
         """How many sentences begin with a word of the first half: those whose codes are below it."""
         return self.words // 2 * (self.possible // self.words)
@@ -143,7 +159,7 @@ class World:
     def name(self) -> str:
         return f"{self.kind}:" + ",".join(
             f"{f.name}={getattr(self, f.name):g}" if f.type == "float" else f"{f.name}={getattr(self, f.name)}"
-            for f in fields(self)[1:] if f.name not in ("tilt", "order") or getattr(self, f.name) != f.default)
+            for f in fields(self)[1:] if f.name not in ("tilt", "order", "rare") or getattr(self, f.name) != f.default)
 
     def word(self, slot: int, i: int) -> str:
         """The i-th word of a place in the sentence."""
@@ -168,6 +184,9 @@ class World:
             weight = np.minimum(np.floor(rng.pareto(self.alpha, len(codes)) + 1), 1e6)
         else:
             weight = np.arange(1, len(codes) + 1, dtype=np.float64) ** -self.alpha
+        if self.rare:
+            weight = np.full(len(codes), self.rare / (len(codes) - self.common))
+            weight[: self.common] = (1 - self.rare) / self.common
         if self.order == "listed":
             codes, weight = np.sort(codes), np.sort(weight)[::-1]
         p = weight / weight.sum()
@@ -355,6 +374,11 @@ def read(folder: Path, seed: int = 0) -> Facts:
     if int(np.prod([int(n) for n in sizes], dtype=object)) >= MOST:
         raise DataError(str(folder / "facts.csv"), "has more possible sentences than can be counted",
                         "take fewer columns")
+    if len(rows) == int(np.prod([int(n) for n in sizes], dtype=object)):
+        more = ("give each word of a sentence a column of its own, with commas between" if len(head) == 1 else
+                "leave out what is not true, or give words that no fact has a row in which they are")
+        raise DataError(str(folder / "facts.csv"), f"says that all {len(rows):,} sentences of its words are true, so "
+                        "nothing false can be said", more)
     codes = np.array([np.ravel_multi_index(tuple(numbers[i][w] for i, w in enumerate(r)), sizes) for r in rows])
     p = np.array(weight) / sum(weight)
     rng = np.random.default_rng([seed, 13])

@@ -152,8 +152,12 @@ class Dialogue:
         return turn
 
     def _watch(self, text: str) -> Any:
-        """What is watched when nothing is asked: of the first name of the sentence, where the domain has names."""
-        name = next((w for w in text.lower().replace(".", " ").split() if w in self.domain.people), None)
+        """What is watched when nothing is asked: of the first name of the sentence, known or not, where the domain
+        has names."""
+        new = () if text.startswith("(") else strangers(self.domain, text)
+        known = {x for w in self.words for x in (w.word, f"{w.word}s")}
+        name = next((w for w in WORD.findall(text.lower()) if w in self.domain.people or w in new and w not in known),
+                    None)
         watch = self.domain.watch
         if "{a}" in watch and name is None:
             name = self.domain.people[0]

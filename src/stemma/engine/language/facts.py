@@ -144,7 +144,8 @@ def short(corpus: Corpus) -> str:
     law = facts.world_of(corpus.name)
     return ", ".join(filter(None, (law.kind * (law.kind != "facts"), f"alpha {law.alpha:g}",
                                    f"tilt {law.tilt:g}" * (law.tilt > 1),
-                                   f"order {law.order}" * (law.order != "random"))))
+                                   f"order {law.order}" * (law.order != "random"),
+                                   f"rare {law.rare:g}" * (law.rare > 0))))
 
 
 def token_error(model: Any, corpus: Corpus) -> float | None:

@@ -376,9 +376,9 @@ def built_for(sets: dict[str, Any] | None, start: Any) -> dict[str, Any]:
     """The settings with the backbone built as the file that it begins from says: {"backbone": "NAME(SETTINGS)"} in the
     place of NAME. `start`: as of `all_of`."""
     sets = dict(sets or {})
-    for one in start if isinstance(start, (list, tuple)) else [start]:
-        path = Path(one) if isinstance(one, (str, Path)) else Path()
-        path = path if path.is_file() else Path(_meant(str(one))[1])
+    given = start if isinstance(start, (list, tuple)) else [start]
+    for one in (x for x in given if isinstance(x, (str, Path))):
+        path = Path(one) if Path(one).is_file() else Path(_meant(str(one))[1])
         said = worded(path) if path.is_file() else None
         if said is not None and said.how and said.kind == "timm" and sets.get("backbone") == said.name:
             sets["backbone"] = f"{said.name}({said.how})"
@@ -521,4 +521,5 @@ def classes_of(card: Paper, preset: str, sets: dict[str, Any] | None) -> int:
     return max((max(v) + 1 for v in listed if v), default=20) + (1 if listed else 0)
 
 
-__all__ = ["Begun", "all_of", "asleep", "begin", "bodies", "built_for", "needed", "placed", "recoloured", "sound", "weights"]
+__all__ = ["Begun", "all_of", "asleep", "begin", "bodies", "built_for", "needed", "placed", "recoloured", "sound",
+           "weights"]

@@ -29,7 +29,7 @@ from ..running.budget import Budget, Spent
 from ..running.clock import Stopwatch, clock
 from ..running.ending import Ending
 from ..running.runs import Run
-from . import features, heads, training
+from . import features, forecast, heads, training
 from .named import Named, begun, named
 
 
@@ -97,6 +97,7 @@ class Course:
         self.prices: prices.Prices = {}  # of a step, by what is trained
         self._seen: dict[Any, Any] = {}  # features and principal axes of the set at hand
         self._digest = ""
+        self.foreseen: forecast.Forecast | None = None
 
     @property
     def spent(self) -> Spent:
@@ -116,15 +117,29 @@ class Course:
                         over = self._do(self.units[self.at])
                         self.clock.lap()
                         self.at += over
-                        self.bar.update(self.at / len(self.units), self.spent, self.loss)
+                        self.bar.update(self._done(), self.spent, self.loss)
                         self.wishes.heed()
                         if self.save_every is not None and self.save_every.passed(self.saved, self.spent):
                             self._save()
                     self._write({"kind": "val", "accuracy": self.accuracy("val")})
                     self._save()
-                    ending.finished(None)
+                    ending.finished(self.results.get("cut"))
             finally:
                 self.bar.stop()
+
+    def _done(self) -> float:
+        """The part of the course that is done: of a budget in seconds and what was foreseen besides, else of units."""
+        if self.budget.unit == "seconds" and self.foreseen is not None and self.at < len(self.units):
+            return min(self.clock.work / (self.budget.amount + self.foreseen.besides), 0.99)
+        return (self.at + (self.now.fraction if self.now is not None else 0.0)) / len(self.units)
+
+    def foresee(self) -> None:
+        """Say beforehand what a budget in seconds does not cover."""
+        if self.budget.unit == "seconds":
+            with self.wishes.anywhere(), torch.random.fork_rng(devices=[]):
+                self.foreseen = forecast.of(self.model.network, self.spec, self.sets, self.recipe.batch, self.device)
+            if (says := self.foreseen.says(self.budget.amount)) is not None:
+                self.bar.line(says)
 
     def accuracy(self, split: str) -> float:
         """Mean over sets of what was measured with the best strength."""
@@ -145,13 +160,16 @@ class Course:
             self.now = self._begun(unit)
         price = self._price(unit)
         self.clock.start()
-        before, steps = self.clock.work, self.now.steps
-        over = self._stretch(self.now)
+        work, wall, steps = self.clock.work, self.clock.wall, self.now.steps
+        over = self._stretch(self.now, self.now.ahead(price))
         self.clock.lap(None if price is None else price * (self.now.steps - steps))
-        self.now.seconds += self.clock.work - before
+        self.now.seconds += self.clock.work - work
+        self.now.wall += self.clock.wall - wall
         self._on_the_way(unit, self.now)
         if over or self.now.fraction >= self._until(unit):
             self._trained(unit, self.now)
+            if (cut := self.now.how.length.cut(self.now.spent)) is not None:
+                self.results.setdefault("cut", f"of a training ({self._named(unit)}): {cut}")
             self.now = None
             return True
         return False
@@ -187,12 +205,15 @@ class Course:
         best = max(self._tuned(unit)["points"], key=lambda p: float(p["val"])) if unit.kind == "again" else {}
         return float(best.get("part", 1.0))
 
+    def _named(self, unit: Unit) -> str:
+        return "source" if unit.kind == "source" else f"{self.spec.grids[unit.grid].name}, {self.sets[unit.set].name}"
+
     def _price(self, unit: Unit) -> float | None:
         """What a step of a training costs, where its budget is in seconds of processor time: as it was found before,
         else by trying steps of a copy out. None: the clock says it."""
         if self.budget.unit != "seconds" or self.clock.by != "processor":
             return None
-        kind = "source" if unit.kind == "source" else f"{self.spec.grids[unit.grid].name}, {self.sets[unit.set].name}"
+        kind = self._named(unit)
         if kind not in self.prices:
             kept = prices.Kept(checkpoint.describe(self.model) | {
                 "sets": [s.digest for s in self.sets], "threads": self.clock.threads, "processor": devices.processor()})
@@ -210,9 +231,9 @@ class Course:
                 self.prices |= kept.write({kind: found})
         return self.prices[kind]
 
-    def _stretch(self, now: training.Training) -> bool:
+    def _stretch(self, now: training.Training, count: int) -> bool:
         steps, images = now.steps, now.images
-        over = now.go()
+        over = now.go(count)
         self.steps, self.images, self.loss = self.steps + now.steps - steps, self.images + now.images - images, now.loss
         return over
 
@@ -247,7 +268,10 @@ class Course:
         """Keep which pictures of test are told right, so that two networks can be held against one another."""
         labels = self.sets[s].parts["test"].labels
         if labels.ndim == 1:
-            self.results["sets"][s]["right"] = packed(scores.argmax(1) == labels)
+            said = self.results["sets"][s]
+            said["right"] = packed(scores.argmax(1) == labels)
+            if said["measure"] == "per-class":
+                said["classes_of"] = labels.tolist()
 
     def _measured(self, s: int, split: str, scores: np.ndarray) -> float:
         return measured(self.results["sets"][s]["measure"], scores, self.sets[s].parts[split].labels)
@@ -388,13 +412,14 @@ class Course:
 
     def _length(self, times: float, share: float) -> Budget:
         """A training's part of the budget."""
-        if self.budget.unit != "seconds":
-            return replace(self.budget, amount=max(self.budget.amount * times, 1e-9), wall=None)
         spec, all_ = self.spec, 0.0
         for u in self.units:
             all_ += spec.source.share if u.kind == "source" else spec.grids[u.grid].share if u.kind in ("grid", "again"
                                                                                                           ) else 0.0
-        return Budget(max(self.budget.amount * share / all_, 1e-9), "seconds")
+        part = share / all_
+        times = part if self.budget.unit == "seconds" else times
+        return replace(self.budget, amount=max(self.budget.amount * times, 1e-9),
+                       wall=None if self.budget.wall is None else self.budget.wall * part)
 
     def _seed(self, unit: Unit) -> int:
         return int(np.random.SeedSequence([self.seed, unit.set, unit.at, unit.grid, len(unit.kind)])
@@ -541,8 +566,9 @@ def planned(paper: Any, preset: str, sets: dict[str, Any] | None, info: Info | N
         other = _started(str(getattr(start, "path", start)), settings.get("network.name"))
         settings, weights, said = (found.sets if found else {}) | other.sets | sets, other.state, other.says
     card, spec, recipe = checkpoint.plan(paper, preset, settings, info)
-    if spec.source is None and weights is None:
-        said = "random weights, which have learned nothing"
+    if weights is None:
+        said = "random weights, which " + ("have learned nothing" if spec.source is None else "learn drawn things first"
+                                           if spec.source.data == "drawn" else f"learn {spec.source.data} first")
     training.check(recipe)
     return settings, weights, said
 
@@ -565,7 +591,8 @@ def train(
     folder; the answers of its course are run.json's `results`.
 
     budget: of the trainings alone (the path of strengths is always walked whole): "2000steps", "12epochs" or
-    "50000images" for each fine-tuning, "10m" shared by all. None: the published length. sets: settings by path;
+    "50000images" for each fine-tuning, "10m" shared by all; what looking at pictures takes besides is said beforehand.
+    wall: likewise shared by the trainings. None: the published length. sets: settings by path;
     "backbone" names a network (`named`). start: weights of it. val_every has no use: validation is part of the course.
     Raises `StemmaError` as `stemma.engine.pictures.fit.train`.
     """
@@ -613,6 +640,9 @@ def train(
                             save_every=Budget.parse(save_every) if save_every else None)
             if goes_on:
                 course.restore()
+            elif progress:
+                course.bar.line(f"{m.network.name}: {says}; pictures of {m.spec.look.size} pixels")
+                course.foresee()
             course.go()
     return run
 

@@ -58,6 +58,12 @@ def batches(part: Part, size: int, short: int = 0, at_once: int = AT_ONCE) -> An
                                          for k in range(i, min(i + at_once, len(part)))]))
 
 
+def place(network: str, look: Look, part: Part) -> Path:
+    """Where the features of a split are kept; network: `digest_of` it."""
+    key = hashlib.blake2b("\0".join((network, repr(astuple(look)), part.digest)).encode(), digest_size=16).hexdigest()
+    return home() / key[:2] / f"{key}.npy"
+
+
 @torch.no_grad()
 def of(network: nn.Module, look: Look, part: Part, wide: int = 0, known: str = "",
        told: Callable[[int], None] | None = None, wait: Callable[[], None] | None = None) -> Tensor:
@@ -68,9 +74,7 @@ def of(network: nn.Module, look: Look, part: Part, wide: int = 0, known: str = "
     """
     if wide:
         return torch.from_numpy(np.stack([part.read(i) for i in range(len(part))]))
-    key = hashlib.blake2b("\0".join((known or digest_of(network), repr(astuple(look)), part.digest)).encode(),
-                          digest_size=16).hexdigest()
-    path = home() / key[:2] / f"{key}.npy"
+    path = place(known or digest_of(network), look, part)
     if path.is_file():
         try:
             kept = np.load(path, allow_pickle=False)
@@ -102,4 +106,4 @@ def of(network: nn.Module, look: Look, part: Part, wide: int = 0, known: str = "
     return rows
 
 
-__all__ = ["batches", "digest_of", "home", "middle", "of"]
+__all__ = ["batches", "digest_of", "home", "middle", "of", "place"]

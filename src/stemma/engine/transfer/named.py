@@ -114,8 +114,8 @@ def begun(start: str, name: str) -> Named:
     if worded(path) is not None:
         found = _of_file(path)
         if found.sets["network.name"] != name:
-            raise StemmaError(f"{path.name} holds weights of {found.sets['network.name']}, and --backbone names {name}; "
-                              "leave --backbone out")
+            raise StemmaError(f"{path.name} holds weights of {found.sets['network.name']}, and --backbone names "
+                              f"{name}; leave --backbone out")
         return found
     import timm
 

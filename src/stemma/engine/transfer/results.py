@@ -55,13 +55,14 @@ def collect(folder: Path, jobs: list[Job], errors: dict[str, str], about: dict[s
 
 def apart(systems: list[dict[str, Any]]) -> dict[str, float]:
     """{set: p} of the best network and the next on each set whose answers both have, by exchanging them picture by
-    picture (`metrics.carried.exchanged`); of the first seed's classifiers."""
+    picture (`metrics.carried.exchanged`), in the set's own measure; of the first seed's classifiers."""
     if len(systems) < 2:
         return {}
     one, other = ({s["name"]: s for s in x["runs"][0]["results"]["sets"]} for x in systems[:2])
     right = lambda x: carried.unpacked(x["right"], x["count"]["test"])
-    return {n: carried.exchanged(right(one[n]), right(other[n])) for n in one if n in other and "right" in one[n]
-            and "right" in other[n] and one[n]["count"] == other[n]["count"]}
+    classes = lambda x: np.array(x["classes_of"]) if "classes_of" in x else None
+    return {n: carried.exchanged(right(one[n]), right(other[n]), labels=classes(one[n])) for n in one
+            if n in other and "right" in one[n] and "right" in other[n] and one[n]["count"] == other[n]["count"]}
 
 
 def ways_of(systems: list[dict[str, Any]]) -> list[str]:

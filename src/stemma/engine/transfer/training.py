@@ -92,7 +92,7 @@ class Training:
     def __init__(self, model: Tuned, look: Look, part: Part, recipe: Recipe, how: How, device: str) -> None:
         self.model, self.look, self.part, self.recipe, self.how, self.device = (
             model.to(device), look, part, recipe, how, device)
-        self.steps, self.seconds, self.images, self.loss = 0, 0.0, 0, float("nan")
+        self.steps, self.seconds, self.wall, self.images, self.loss = 0, 0.0, 0.0, 0, float("nan")
         self.batch = min(recipe.batch, len(part))
         for m in model.modules():
             if isinstance(m, nn.modules.batchnorm._BatchNorm):
@@ -113,10 +113,24 @@ class Training:
         return max(len(self.part) / self.batch, 1.0)
 
     @property
+    def spent(self) -> Spent:
+        return Spent(self.seconds, self.steps, self.steps / self.per_epoch, self.images, self.wall)
+
+    @property
     def fraction(self) -> float:
         """How much of its length is used."""
-        spent = Spent(self.seconds, self.steps, self.steps / self.per_epoch, self.images, self.seconds)
-        return replace(self.how.length, wall=None).fraction(spent)
+        return self.how.length.fraction(self.spent)
+
+    def ahead(self, price: float | None) -> int:
+        """How many steps a stretch takes: as many as go into what is left of a length in seconds, at `price` or at what
+        those before took; one where nobody knows what a step takes."""
+        length = self.how.length
+        each = price or (self.seconds / self.steps if self.steps else None)
+        left = [length.amount - self.seconds] if length.unit == "seconds" else []
+        left += [length.wall - self.wall] if length.wall is not None else []
+        if not left:
+            return STRETCH
+        return 1 if not each else min(max(math.ceil(min(left) / each), 1), STRETCH)
 
     def go(self, stretch: int = STRETCH) -> bool:
         """Up to `stretch` steps; True when its length is used. Seconds are added by whoever has the clock."""
@@ -173,7 +187,7 @@ class Training:
         memory, plain = optim.optimizer_state(self.optimizer)
         tensors = {f"net/{k}": v for k, v in self.model.state_dict().items()} | {f"memory/{k}": v
                                                                                 for k, v in memory.items()}
-        return tensors, {"steps": self.steps, "seconds": self.seconds, "images": self.images,
+        return tensors, {"steps": self.steps, "seconds": self.seconds, "wall": self.wall, "images": self.images,
                          "loss": self.loss if math.isfinite(self.loss) else None, "optim": plain}
 
     def restore(self, tensors: dict[str, Tensor], plain: dict[str, Any]) -> None:
@@ -181,6 +195,7 @@ class Training:
         self.model.load_state_dict(part("net/"))
         optim.load_optimizer_state(self.optimizer, part("memory/"), plain["optim"])
         self.steps, self.seconds, self.images = plain["steps"], plain["seconds"], plain["images"]
+        self.wall = plain.get("wall", 0.0)
         self.loss = float("nan") if plain["loss"] is None else plain["loss"]
 
 

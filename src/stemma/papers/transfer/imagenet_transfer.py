@@ -11,8 +11,10 @@ from ...core.types import Info
 from ...parts.classifier import Network
 from ...skeletons.protocol import Grid, Look, Path, Protocol, Source
 
-MEASURES = (("aircraft", "per-class"), ("pets", "per-class"), ("caltech101", "per-class"), ("flowers102", "per-class"),
-            ("voc2007", "map-11"))
+# by what a set is called, spelt together: also as it is handed out
+PER_CLASS = ("aircraft", "fgvcaircraft", "fgvcaircraft2013b", "pets", "oxfordpets", "oxfordiiitpet", "caltech101",
+             "101objectcategories", "flowers102", "oxfordflowers102")
+MEASURES = (*((name, "per-class") for name in PER_CLASS), ("voc2007", "map-11"))
 
 
 def spec(preset: str = "paper") -> Protocol:
