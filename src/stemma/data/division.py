@@ -1,20 +1,22 @@
-"""Splits that a file of its own says: a table of pictures and splits, a JSON,
-or lists whose file names say the split."""
+"""Splits that a file of its own says: a table of pictures and splits, a JSON, or lists whose file names say the split;
+and the division that data of one split say themselves, by their folders or by such lists beside them."""
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 
 from stemma.core.samples import DataError
 
-from .files import read_bytes, split_name, table_of, text_of
+from .files import lines_of, read_bytes, split_name, table_of, text_of
 from .finding import Pictures
+from .images import child, listing, walk
 from .options import spelled
 from .records import Draft
 
+_ROOMS = ("imagesets", "splits", "split", "lists")  # folders of lists
 _COLUMNS = ("split", "set", "subset", "fold", "phase", "partition")
 
 
@@ -53,22 +55,34 @@ def members(file: Path) -> dict[str, list[str]]:
 def divide(draft: Draft, where: Path, files: Sequence[str | Path]) -> dict[str, np.ndarray]:
     """split -> ascending index of the draft's pictures that it has. What the files name and the data does not hold, and
     pictures that they do not name, are noted in the draft. Raises DataError."""
-    pictures = Pictures(draft.root, draft.table.files)
-    at = {f: k for k, f in enumerate(draft.table.files)}
-    out: dict[str, list[int]] = {}
-    of: dict[int, str] = {}
-    lost: list[str] = []
     base = where if where.is_dir() else where.parent
+    said: dict[Path, dict[str, list[str]]] = {}
     for file in files:
         path = next((p for p in (base / file, Path(file).expanduser()) if p.is_file()), None)
         if path is None:
             raise DataError(str(file), "is no file",
                             f"check {spelled('split_file')}; it is looked for in {base} and from where you are")
-        draft.used.add(str(path))
-        for split, names in members(path).items():
+        said[path] = members(path)
+    out, lost = _placed(draft, said)
+    if not out:
+        raise DataError(str(files[0]), f"names no picture of {where}"
+                        + (f"; the first name is {lost[0]!r}" if lost else ""), "write paths below the data folder")
+    return _noted(draft, said, out, lost, "the split file")
+
+
+def _placed(draft: Draft, said: Mapping[Path, Mapping[str, Sequence[str]]]) -> tuple[dict[str, np.ndarray], list[str]]:
+    """(split -> ascending index of the pictures that files put into it, names that are no picture). A name may be the
+    first word of a line, as in "a.jpg a.xml". Raises DataError."""
+    pictures = Pictures(draft.root, draft.table.files)
+    at = {f: k for k, f in enumerate(draft.table.files)}
+    out: dict[str, list[int]] = {}
+    of: dict[int, str] = {}
+    lost: list[str] = []
+    for path, splits in said.items():
+        for split, names in splits.items():
             for n in names:
                 try:
-                    found = pictures.find(n)
+                    found = pictures.find(n) or pictures.find(n.partition(" ")[0])
                 except LookupError as e:
                     raise DataError(str(path), f"names {n!r}, which could be {e}",
                                     "write the path below the data folder") from None
@@ -80,16 +94,69 @@ def divide(draft: Draft, where: Path, files: Sequence[str | Path]) -> dict[str, 
                     raise DataError(str(path), f"puts {found} into {of[k]} and {split}",
                                     "put each picture into one split")
                 out.setdefault(split, []).append(k)
-    if not out:
-        raise DataError(str(files[0]), f"names no picture of {where}"
-                        + (f"; the first name is {lost[0]!r}" if lost else ""), "write paths below the data folder")
+    return {s: np.unique(k) for s, k in out.items()}, lost
+
+
+def _noted(draft: Draft, said: Mapping[Path, object], out: dict[str, np.ndarray], lost: Sequence[str],
+           what: str) -> dict[str, np.ndarray]:
+    """`out`, and in the draft what is to be said of it."""
+    draft.used |= set(map(str, said))
     if lost:
-        draft.notes.append(f"{len(lost)} names of the split file are no picture of the data, the first {lost[0]!r}")
-    rest = [f for k, f in enumerate(draft.table.files) if k not in of]
+        draft.notes.append(f"{len(lost)} names of {what} are no picture of the data, the first {lost[0]!r}")
+    rest = sorted(set(range(len(draft.table.files))) - {k for at in out.values() for k in at.tolist()})
     if rest:
-        draft.notes.append(f"{len(rest)} of {len(draft.table.files)} pictures are in no split of the split file and "
-                           f"are not used, the first {rest[0]}")
-    return {s: np.unique(k) for s, k in out.items()}
+        draft.notes.append(f"{len(rest)} of {len(draft.table.files)} pictures are in no split of {what} and "
+                           f"are not used, the first {draft.table.files[rest[0]]}")
+    return out
 
 
-__all__ = ["divide", "members"]
+# ---------------------------------------------------------------- what the data say themselves
+
+
+def may_say(root: Path) -> bool:
+    """Whether a folder may say a division: its pictures lie in folders of several splits, or lists of splits lie in
+    it."""
+    return bool(_lists(root)) or len({s for n in walk(root, follow_links=True) if (s := _split(n))}) > 1
+
+
+def told(draft: Draft, root: Path) -> dict[str, np.ndarray]:
+    """split -> ascending index of its pictures, as data of one split say: each picture lies in the folder of a split,
+    or lists such as train.txt, val_list.txt or ImageSets/val.txt name them. Empty where train is not divided off. What
+    is taken, and why lists are not, is noted in the draft."""
+    files = draft.table.files
+    of = np.array([_split(f) for f in files])
+    if "train" in of and "" not in of and len(set(of.tolist())) > 1:
+        draft.notes.append("the folders of its pictures divide the data, for nothing else does")
+        return {str(s): np.flatnonzero(of == s) for s in np.unique(of)}
+    if not (lists := _lists(root)):
+        return {}
+    what = " and ".join(p.relative_to(root).as_posix() for p in lists.values())
+    said = {p: {s: [n for n in lines_of(p) if n]} for s, p in lists.items()}
+    try:
+        out, lost = _placed(draft, said)
+    except DataError as e:
+        draft.notes.append(f"{what} do not divide the data: {Path(e.file).name} {e.problem}")
+        return {}
+    if "train" not in out or len(out) < 2 or 2 * len(lost) > sum(len(n) for of in said.values() for n in of.values()):
+        return {}
+    draft.notes.append(f"{what} divide the data, for nothing else does")
+    return _noted(draft, said, out, lost, what)
+
+
+def _split(name: str) -> str:
+    """The split that a folder of a path is called after, the outermost one that is; "" without any."""
+    return next((s for p in name.split("/")[:-1] if (s := split_name(p))), "")
+
+
+def _lists(root: Path) -> dict[str, Path]:
+    """split -> its list of names at the top or in a folder of lists, train's among them; none where a split has two."""
+    sets = child(root, *_ROOMS)
+    for room in (root, *((root / sets / child(root / sets, "Main"), root / sets) if sets else ())):
+        names = [n for n in listing(room, {".txt"}) if split_name(Path(n).stem)]
+        found = {split_name(Path(n).stem): room / n for n in names}
+        if "train" in found and len(found) == len(names) > 1:
+            return found
+    return {}
+
+
+__all__ = ["divide", "may_say", "members", "told"]

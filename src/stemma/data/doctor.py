@@ -133,6 +133,7 @@ def examine(
             if "unknown to this format" in e.problem:
                 raise
             report.faults.append(Fault.of(e, "unusable split"))
+    report.faults = list(dict.fromkeys(report.faults))  # of a file that several splits are read from
     if not opened:
         return report
     report.unused = unused_at(where, module.FORMAT, opened, **options) or Unused()

@@ -63,12 +63,13 @@ def remembered(reads: Any, path: Path) -> Any:
     return reads(str(path), s.st_mtime_ns, s.st_size)
 
 
-def text_of(raw: bytes, path: str | Path) -> str:
+def text_of(raw: bytes, path: str | Path, cut: bool = False) -> str:
     """The text of a file, without the byte order mark that some editors write: UTF-8, or UTF-16 where the mark says so.
-    Raises DataError where it is neither."""
+    `cut`: its first bytes alone are there. Raises DataError where it is neither."""
     mark, encoding = next(((m, e) for m, e in _MARKS if raw.startswith(m)), (b"", "utf-8"))
     try:
-        return raw[len(mark) :].decode(encoding).removeprefix("\ufeff")  # a mark of a mark, of text that was recoded
+        text = codecs.getincrementaldecoder(encoding)().decode(raw[len(mark) :], final=not cut)
+        return text.removeprefix("\ufeff")  # a mark of a mark, of text that was recoded
     except UnicodeDecodeError as e:
         raise DataError(str(path), f"is no UTF-8 text (byte {e.start + len(mark)})", "save it as UTF-8") from None
 

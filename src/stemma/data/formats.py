@@ -17,10 +17,9 @@ from typing import Any
 import numpy as np
 
 from ..core.samples import Classes, DataError, Dataset
-from . import around
+from . import around, division
 from .classes import folders
-from .division import divide
-from .files import NOTES, SPLIT_OF, Unused, class_file, split_name, unused
+from .files import NOTES, SPLIT_OF, SPLITS, Unused, class_file, split_name, unused
 from .images import packed_in, subfolders, walk, walked_once
 from .options import flag_of
 from .readers import (
@@ -56,6 +55,7 @@ from .vetting import finish
 TOOLS: tuple[ModuleType, ...] = (labelme, cvat, label_studio, via, createml, supervisely, datumaro, kitti, visdrone,
                                  crowdhuman, citypersons, caltech, wider, bdd100k, dota, imagefolder, csv_tables)
 FORMATS: dict[str, ModuleType] = {m.FORMAT: m for m in (coco, voc, yolo, panoptic, maps, *TOOLS)}
+_READ_APART = ("voc", *(m.FORMAT for m in TOOLS))  # `labels` may name the folder of their annotations
 LABELS = "labels:"  # before a part of a mixture of which the labels of whole pictures are read (`data.mix`)
 _SCENES = re.compile(r"(scenes|crowds)(?::(\d{1,5})(?::(\d{1,8}))?)?")
 # IoU above .5 in 45 % of the pictures
@@ -130,6 +130,10 @@ def _unknown(path: Path) -> DataError:
     near = sets_near(path)
     if near:
         one = len(near) == 1
+        (folder, kinds), *_ = near
+        if one and not walk(folder, follow_links=True) and kinds[0] in _READ_APART and walk(path):
+            return DataError(str(path), f"holds the annotations of a data set, {folder}, and pictures elsewhere",
+                             f"say --format {kinds[0]} {flag_of('labels')} {folder.relative_to(path)}", field="format")
         return DataError(str(path), "holds no data set of a known format itself",
                          f"{'this folder below does' if one else 'these folders below do'}: {around.said(near)}; name "
                          f"{'that' if one else 'one'}", field="format")
@@ -140,15 +144,17 @@ def _unknown(path: Path) -> DataError:
         return by_class
     pictures, packed = len(walk(path)), packed_in(path)
     holds = f"; it holds {pictures:,} picture{'s' * (pictures != 1)} without annotations of any" if pictures else ""
+    tool = ""
     if (other := stranger(path)) is not None:
         return DataError(str(path), f"holds no data set of a known format{holds}; {other[0]}", other[1], field="format")
     if beside := walk(path, NOTES)[:4]:
         several = "hold" if len(beside) > 1 else "holds"
         holds += f"; {', '.join(beside[:3])}{', ...' if len(beside) > 3 else ''} {several} none that is known"
+        tool = "If a labelling tool wrote them, export COCO's JSON from it. "
     if packed:
         return DataError(str(path), f"holds no data set of a known format{holds}", packed, field="format")
-    return DataError(str(path), f"holds no data set of a known format{holds}", "Where folders have other names, say "
-                     f"--format, {flag_of('labels')} and {flag_of('images')}. Looked for: {_LOOKED}", field="format")
+    return DataError(str(path), f"holds no data set of a known format{holds}", tool + "Where folders have other names, "
+                     f"say --format, {flag_of('labels')} and {flag_of('images')}. Looked for: {_LOOKED}", field="format")
 
 
 @walked_once()
@@ -213,18 +219,32 @@ def call(function: Any, where: Path, *given: Any, **options: Any) -> Any:
 
 
 def drafts_at(path: Path, module: ModuleType, **options: Any) -> dict[str, Callable[[], Draft]]:
-    """split -> what reads it: the data's own splits, or those that `split_file` says. Raises DataError."""
+    """split -> what reads it: the data's own splits, or those that `split_file` says, or where there is one alone those
+    that its folders or lists say. Raises DataError."""
     files = options.pop("split_file", None)
     own = call(module.splits, path, **options)
+    reads = {s: partial(call, module.read, path, own[s], split=s, **options) for s in own}
+    root = path if path.is_dir() else coco.data_root(path)
+    if files is None and (len(own) > 1 or not any(map(division.may_say, {root, *_told(root, **options)}))):
+        return reads
     if files is None:
-        return {s: partial(call, module.read, path, own[s], split=s, **options) for s in own}
+        try:
+            whole: Draft = next(iter(reads.values()))()
+        except DataError:
+            return reads  # told where it is opened
+        apart = division.told(whole, root)
+        return {s: partial(whole.images, at) for s, at in apart.items()} or {next(iter(own)): lambda: whole}
     if len(own) > 1:
         raise DataError(str(path), f"is divided already ({', '.join(splits_order(own))})",
                         f"leave out {flag_of('split_file')}, which divides data of one split")
-    (only,) = own
-    draft: Draft = call(module.read, path, own[only], split=only, **options)
-    parts = divide(draft, path, [files] if isinstance(files, (str, Path)) else list(files))
+    draft: Draft = next(iter(reads.values()))()
+    parts = division.divide(draft, path, [files] if isinstance(files, (str, Path)) else list(files))
     return {s: partial(draft.images, at) for s, at in parts.items()}
+
+
+def _told(root: Path, images: str | Path | None = None, **_: Any) -> list[Path]:
+    """The folder of pictures that an option names."""
+    return [] if images is None else [p for p in (root / images, Path(images).expanduser()) if p.is_dir()][:1]
 
 
 def splits_at(where: str | Path, format: str | None = None, **options: Any) -> tuple[str, ...]:
@@ -232,7 +252,7 @@ def splits_at(where: str | Path, format: str | None = None, **options: Any) -> t
     if is_scenes(where):
         return ("train", "val", "test")
     path, module = module_of(where, format)
-    own = set(drafts_at(path, module, **options) if "split_file" in options else call(module.splits, path, **options))
+    own = set(drafts_at(path, module, **options))
     if own == {"all"}:
         return ("train", "val", "test", "all")
     if "train" in own and "val" not in own:
@@ -254,8 +274,8 @@ def open_at(
     wanted = split if split in own else SPLIT_OF.get(split.lower(), split.lower())
     source, part = _choose(path, own, wanted, split)
     if (module in (coco, panoptic) and classes is None and on_fault != "report" and len(own) > 1
-        and "split_file" not in options):
-        coco.same_categories(call(module.splits, path, **options), source)
+        and "split_file" not in options and source in (files := call(module.splits, path, **options))):
+        coco.same_categories({s: f for s, f in files.items() if s in SPLITS or s == source}, source)
     draft = own[source]()
     select = None
     if part is not None:

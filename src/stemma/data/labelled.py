@@ -29,6 +29,7 @@ import os
 import warnings
 import zlib
 from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -490,10 +491,13 @@ def _of_boxes(kind: str, where: str) -> Labelled:
     names = next(iter(data.values())).info.classes.names
     parts: dict[str, Part] = {}
     called: dict[str, list[str]] = {}
-    for split, one in data.items():
-        part, called[split] = _crops(one) if kind == "crops" else _pictures(one, len(names))
-        parts[split] = replace(part, digest=_digest(kind, one.fingerprint, split))
     notes: list[str] = []
+    for split, one in data.items():
+        at, lost = _readable(one)
+        if lost:
+            notes.append(f"{many(len(lost), 'picture')} of {split} cannot be read and left out; the first: {lost[0]}")
+        part, called[split] = _crops(one, at) if kind == "crops" else _pictures(one, at, len(names))
+        parts[split] = replace(part, digest=_digest(kind, one.fingerprint, split, *lost))
     if kind == "crops":
         count = np.bincount(parts["train"].labels, minlength=len(names))
         kept = [c for c in range(len(names)) if count[c] >= FEWEST]
@@ -512,12 +516,32 @@ def _of_boxes(kind: str, where: str) -> Labelled:
     return _finished(Path(where).name or kind, names, parts, called, notes)
 
 
-def _crops(data: Any) -> tuple[Part, list[str]]:
-    """Every object with sides of LEAST pixels or more, cut out of its picture."""
+def _readable(data: Any) -> tuple[list[int], list[str]]:
+    """(index of the pictures that can be read, what is wrong with the others); what is drawn is not looked at."""
+    from .scenes import Scenes
+
+    if isinstance(data, Scenes):
+        return list(range(len(data))), []
+    view = data.narrow(()) if hasattr(data, "narrow") else data
+
+    def wrong(i: int) -> str:
+        try:
+            view[i]
+        except DataError as e:
+            return str(e)
+        return ""
+
+    with ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool:
+        found = list(pool.map(wrong, range(len(data))))
+    return [i for i, w in enumerate(found) if not w], [w for w in found if w]
+
+
+def _crops(data: Any, index: Sequence[int]) -> tuple[Part, list[str]]:
+    """Every object of some pictures with sides of LEAST pixels or more, cut out of its picture."""
     at: list[tuple[int, int]] = []
     labels: list[int] = []
     called: list[str] = []
-    for i in range(len(data)):
+    for i in index:
         t = data.truth(i)
         sides = np.minimum(t.boxes[:, 2] - t.boxes[:, 0], t.boxes[:, 3] - t.boxes[:, 1])
         for k in np.flatnonzero((sides >= LEAST) & ~t.crowd):
@@ -537,15 +561,15 @@ def _crops(data: Any) -> tuple[Part, list[str]]:
     return Part(np.array(labels, np.int64), read, ""), called
 
 
-def _pictures(data: Any, classes: int) -> tuple[Part, list[str]]:
-    """Pictures with all the classes of their objects (of which VOC's difficult ones are none)."""
-    labels = np.zeros((len(data), classes), bool)
+def _pictures(data: Any, index: Sequence[int], classes: int) -> tuple[Part, list[str]]:
+    """Some pictures with all the classes of their objects (of which VOC's difficult ones are none)."""
+    labels = np.zeros((len(index), classes), bool)
     called = []
-    for i in range(len(data)):
+    for n, i in enumerate(index):
         t = data.truth(i)
-        labels[i, t.labels[~t.crowd]] = True
+        labels[n, t.labels[~t.crowd]] = True
         called.append(f"{t.file} {i}")
-    return Part(labels, lambda i: np.asarray(data[i].image), ""), called
+    return Part(labels, lambda n: np.asarray(data[index[n]].image), ""), called
 
 
 def say(sets: Sequence[Labelled]) -> None:

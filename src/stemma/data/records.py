@@ -184,7 +184,9 @@ class Draft:
     def images(self, keep: np.ndarray) -> Draft:
         """The draft with the pictures at the ascending index `keep`."""
         new = {int(old): k for k, old in enumerate(keep)}
-        return replace(self, table=self.table.images(keep), out={new[i] for i in self.out if i in new})
+        there = {"", *(self.table.files[k] for k in new)}
+        return replace(self, table=self.table.images(keep), out={new[i] for i in self.out if i in new},
+                       faults=[f for f in self.faults if f.picture in there], notes=list(self.notes))
 
 
 Reads = tuple[Path, Sequence[str], Sequence[tuple[str, ...]], set[str]]  # root, pictures, maps, other files

@@ -9,6 +9,9 @@ from .readers.pages import head
 
 MEDICAL = "write its slices as PNG or TIFF, and its masks beside them"
 COCO = "write its objects as COCO's JSON"
+UNPACK = "write the pictures as files, and their boxes as COCO's JSON or as the lists of metadata.jsonl"
+WHOLE = ("for classes put the pictures into a folder a class, or write a train.txt with a path and a class a line; for "
+         "objects write their boxes, as a CSV of filename,class,xmin,ymin,xmax,ymax")
 # (what it is, how the path of one of its files ends, what must stand in the file's first bytes, what to do)
 KNOWN = (
     ("DICOM", r"\.dcm", rb"", MEDICAL),
@@ -32,7 +35,10 @@ KNOWN = (
      "detectron2.data.datasets.convert_to_coco_json"),
     ("FiftyOne's own export", r"(^|/)samples\.json", rb'"samples"\s*:', "export it as COCODetectionDataset or "
      "YOLOv5Dataset"),
-    ("Sama's JSON", r"\.json", rb'"(vector_tagging|assignment_id)"\s*:', COCO),
+    ("a labelling tool's own JSON", r"\.json", rb'"(vector_tagging|assignment_id|label_hash|className|task_id|'
+     rb'jsonResponse|datasetId|export_format_version)"\s*:', "export COCO's JSON from it, or write its objects so"),
+    ("SageMaker's manifest", r"\.manifest", rb'"source-ref"', COCO),
+    ("MPII's points of people", r"\.json", rb'"joints(_vis)?"\s*:', "write them as COCO's keypoints"),
     ("a GeoJSON", r"\.geojson", rb"", "write its boxes in pixels as COCO's JSON, or as a CSV of pictures and boxes"),
     ("a MATLAB file", r"\.mat", rb"", "write what it holds as COCO's JSON, or as a PNG map of classes a picture"),
     ("Label Studio's table", r"\.(csv|tsv)", rb'"original_width"', "export JSON or JSON-MIN"),
@@ -58,18 +64,22 @@ KNOWN = (
     ("Hugging Face's list of pictures, without boxes", r"(^|/)metadata\.(jsonl|csv)", rb'file_name"?\s*[:,]', "write "
      "boxes into a column objects; for classes of whole pictures put them into a folder a class, for masks write the "
      "maps into masks/ beside images/"),
-    ("Hugging Face's Parquet, with the pictures in it", r"\.parquet", rb"^PAR1", "write the pictures as files, and "
-     "their boxes as COCO's JSON"),
+    ("Hugging Face's Parquet, with the pictures in it", r"\.parquet", rb"^PAR1", UNPACK),
+    ("Hugging Face's Arrow, with the pictures in it", r"(^|/)data-\d+-of-\d+\.arrow", rb"", UNPACK),
     ("OpenImages' table of masks", r"\.csv", rb"MaskPath,ImageID", "put the table of boxes beside it, or make "
      "COCO's JSON of both"),
     ("a table of the classes of whole pictures", r"(^|/)_classes\.csv", rb"(?i)^.{0,3}filename\s*,", "export the data "
      "with boxes or masks; for labels of whole pictures put them into a folder a class"),
-    ("Cityscapes' polygons", r"_gt(Fine|Coarse)_polygons\.json", rb"", "make COCO's panoptic JSON of them with "
-     "cityscapesscripts' createPanopticImgs.py"),
+    ("a table of classes or captions of whole pictures", r"\.(csv|tsv|txt)", rb"(?i)^\W{0,4}(image|img|file|path|"
+     rb"picture|photo|id)\w*\W{0,2}[,;\t|]\W{0,2}(label|class|categor|caption|tag|text|comment)[\w ]*\W*?\n", WHOLE),
+    ("a list of classes or captions of whole pictures", r"\.jsonl?", rb'(?i)"(image|img|file|path)\w*"\s*:\s*"[^"]*"'
+     rb'\s*,\s*"(label|class|categor|caption|tag|text)\w*"\s*:', WHOLE),
+    ("Cityscapes' own", r"_gt(Fine|Coarse)_(polygons\.json|labelIds\.png)", rb"", "make COCO's panoptic JSON of them "
+     "with cityscapesscripts' createPanopticImgs.py"),
     ("VoTT's JSON", r"\.(json|vott)", rb'"videoSettings"|"assets"\s*:|"asset"\s*:', "export it as Pascal VOC or CSV"),
 )
 _ENDS = (".dcm", ".nii", ".gz", ".tfrecord", ".tfrecords", ".record", ".records", ".ndjson", ".json", ".vott", ".txt",
-         ".csv", ".tsv", ".jsonl", ".parquet", ".png", ".geojson", ".mat")
+         ".csv", ".tsv", ".jsonl", ".parquet", ".arrow", ".manifest", ".png", ".geojson", ".mat")
 FEW = 200  # files that are looked into
 HEAD = 1 << 14
 

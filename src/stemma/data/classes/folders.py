@@ -12,7 +12,7 @@ from ...core.samples import DataError
 from ..files import SPLITS, lines_of, split_name
 from ..images import ROOMS, SUFFIXES, child, listing, shown, walk
 
-_ROOMS = ROOMS | {"img_dir", "ann_dir"}  # names of no class
+_ROOMS = ROOMS | {"img_dir", "ann_dir", "leftimg8bit", "imgsfine", "gtfine", "gtcoarse"}  # names of no class
 
 
 def counts(where: Path) -> dict[str, dict[str, int]]:

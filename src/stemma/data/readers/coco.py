@@ -162,12 +162,19 @@ def choose_group(where: Path, kind: str, which: str | None) -> dict[str, Path]:
     if len(main) == 1:
         if where.is_dir():
             _one_of_each_split(where, kind, main[0])
-        return groups[main[0]]
+        return groups[main[0]] | _own_splits(groups, main[0])
     names = list(groups)
     raise DataError(str(where), f"has several annotation files ({', '.join(names[:6])}"
                     + (f" and {len(names) - 6} more" if len(names) > 6 else "") + ")",
                     f"say {spelled('labels', names[0])}, name the file itself, or put them into one: the lists "
                     "'images' and 'annotations' one behind the other, each id once")
+
+
+def _own_splits(groups: Mapping[str, Mapping[str, Path]], main: str) -> dict[str, Path]:
+    """split -> file of those beside a divided group that are called by its name and one of their own, as
+    instances_minival.json."""
+    return {g[len(main) + 1 :]: of["all"] for g, of in groups.items()
+            if g.startswith(f"{main}_") and set(of) == {"all"} and "all" not in groups[main]}
 
 
 def _one_of_each_split(where: Path, kind: str, group: str) -> None:

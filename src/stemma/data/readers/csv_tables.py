@@ -82,12 +82,11 @@ def _fits(path: Path) -> bool:
     try:
         with open(path, "rb") as f:
             head = f.read(1 << 14)
-        whole = head[: head.rfind(b"\n") + 1] or head
         try:
-            text = text_of(whole, path)
+            text = text_of(head, path, cut=True)
         except DataError:
-            text = whole.decode("latin-1")  # the encoding is told where the table is read
-        rows = rows_of(text, path)[:20]
+            text = head.decode("latin-1")  # the encoding is told where the table is read
+        rows = rows_of(text[: text.rfind("\n") + 1] or text, path)[:20]
     except (OSError, DataError):
         return False
     found = _head(rows)
@@ -343,10 +342,10 @@ def _numbered(base: Path, tables: Sequence[tuple[Head, list[list[str]]]]) -> tup
 
 
 def _descriptions(where: Path) -> list[Path]:
-    """OpenImages' lists of names, here or one folder below."""
+    """OpenImages' lists of names, here or two folders below, as FiftyOne has them."""
     base = where if where.is_dir() else where.parent
-    return [base / n for n in walk(base, {".csv"}) if n.count("/") < 2
-            and n.rpartition("/")[2].lower().startswith("class-descriptions")]
+    return [base / n for n in walk(base, {".csv"}) if n.count("/") < 3
+            and n.rpartition("/")[2].lower().startswith(("class-descriptions", "classes.csv"))]
 
 
 __all__ = ["FORMAT", "looks_like", "read", "splits"]

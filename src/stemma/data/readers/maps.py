@@ -14,6 +14,7 @@ import csv
 import hashlib
 import io
 import os
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -104,7 +105,15 @@ def layouts(where: Path) -> dict[str, Source]:
             image, label = child(where / name, *_IMAGES), child(where / name, *_MAPS)
             if image and label and _pictures_in(where / name / image) and maps_in(where / name / label):
                 out.setdefault(split_name(name), Source(f"{name}/{image}", f"{name}/{label}"))
-    return out or _together(where, folders)
+    return out or _besides(where, folders) or _together(where, folders)
+
+
+def _besides(where: Path, folders: Sequence[str]) -> dict[str, Source]:
+    """The sources of NAME/ + NAMEannot/ where no NAME is one of a split, as CVAT's default/ + defaultannot/."""
+    found = {n: beside for n in folders for tail in _BESIDE if (beside := child(where, f"{n}{tail}"))
+             and _pictures_in(where / n) and maps_in(where / beside)}
+    return {n if len(found) > 1 else "all": Source(n, beside, f"{n}.txt" if (where / f"{n}.txt").is_file() else None)
+            for n, beside in found.items()}
 
 
 def _lists(where: Path) -> dict[str, str]:
@@ -202,13 +211,14 @@ def pairs_of(where: Path, source: Source, faults: list[Fault]) -> list[tuple[str
         chosen = [n for n in chosen if not any((s := os.path.splitext(n)[0]).endswith(t) and s[: -len(t)] in exact
                                                for t in source.tails)]
     out: list[tuple[str, str]] = []
+    called = Counter(same_letters(os.path.splitext(n)[0].rpartition("/")[2]) for n in chosen)
     for image in chosen:
         stem = os.path.splitext(image)[0]
         short = stem.rpartition("/")[2]
         if source.subset is not None and subset.get(short) != source.subset:
             continue
         label = next((exact[stem + t] for t in source.tails if stem + t in exact), None)
-        if label is None:
+        if label is None and called[same_letters(short)] == 1:  # else the map is that of another folder's picture
             ends = (same_letters(short + t) for t in source.tails)
             label = next((alone[e][0] for e in ends if len(alone.get(e, ())) == 1), None)
         if label is None:
@@ -250,25 +260,35 @@ def _listed(where: Path, source: Source, faults: list[Fault]) -> list[tuple[str,
     assert source.pairs is not None
     path = where / source.pairs
     out: list[tuple[str, str]] = []
-    pictures = {p.rpartition("/")[2]: p for p in walk(where / source.images, follow_links=True)}
-    maps = {p.rpartition("/")[2]: p for p in maps_in(where / source.maps)}
+    pictures = Pictures(where / source.images, walk(where / source.images, follow_links=True))
+    maps = Pictures(where / source.maps, maps_in(where / source.maps))
+    wrong: list[Fault] = []
     for number, line in enumerate(read_bytes(path).decode("utf-8-sig", "replace").splitlines(), 1):
-        words = line.split()
+        words, record = line.split(), f"line {number}"
         if len(words) != 2:
+            if words:
+                wrong.append(Fault(str(path), record, "", f"{line[:60]!r} is not a picture and its map",
+                                   "it is left out: remove blanks from names", True, "broken record"))
             continue
         image, label = (w.replace("\\", "/").rsplit("/", 1)[-1] for w in words)
-        record = f"line {number}"
         try:
             check_name(image, str(path), record, "image")
             check_name(label, str(path), record, "map")
+            own, drawn = pictures.find(words[0]), maps.find(words[1])
         except DataError as e:
             faults.append(Fault.of(e, "path"))
             continue
-        if label not in maps:
+        except LookupError as e:
+            faults.append(Fault(str(path), record, "", f"could mean {e}", "write the path below the data folder", False,
+                                "picture not told apart"))
+            continue
+        if drawn is None:
             faults.append(Fault(str(path), record, "map", f"the map {source.maps}/{label} is not there",
                                 "the image is left out", True, "missing map"))
             continue
-        out.append((_under(source.images, pictures.get(image, image)), _under(source.maps, maps[label])))
+        out.append((_under(source.images, own or image), _under(source.maps, drawn)))
+    if out:  # else a list of names
+        faults += wrong
     return out
 
 

@@ -26,7 +26,7 @@ from PIL import Image
 from stemma.core.samples import DataError
 from stemma.core.values import flag
 
-from ..files import split_name
+from ..files import SPLITS, split_name
 from ..images import MAX_PIXELS, subfolders
 from ..records import OUT, Draft, Fault
 from . import pages, rle
@@ -67,8 +67,8 @@ def _home(path: Path) -> Path:
 
 
 def splits(where: Path, labels: str | Path | None = None, **_: Any) -> dict[str, Source]:
-    """split -> its files: those of data sets that are called like one, else all. Raises DataError where there are
-    none."""
+    """split -> its files: those of data sets that are called like one, and beside these each other by its own name;
+    else all. Raises DataError where there are none."""
     if where.is_file():
         raise DataError(str(where), "is a file, and a project is a folder", "name the folder that holds meta.json")
     found = _files(where)
@@ -76,9 +76,10 @@ def splits(where: Path, labels: str | Path | None = None, **_: Any) -> dict[str,
         raise DataError(str(where), "holds no annotations of Supervisely", "looked for DATASET/ann/PICTURE.json")
     parts: dict[str, list[Path]] = {}
     for path in found:
-        parts.setdefault(split_name(_home(path).parent.name), []).append(path)
-    if "" in parts or len(parts) == 1:
-        return {next(iter(parts)) if len(parts) == 1 and "" not in parts else "all": Source(tuple(found))}
+        name = _home(path).parent.name
+        parts.setdefault(split_name(name) or name, []).append(path)
+    if not SPLITS.keys() & parts:
+        return {"all": Source(tuple(found))}
     return {s: Source(tuple(p)) for s, p in parts.items()}
 
 
@@ -99,6 +100,9 @@ def read(
     found = [p for path in source.files if (p := _page(path, where, faults, templates, tags)) is not None]
     notes = [f"{n} pictures have the tag {name!r}, which is not read: splits are data sets that are called so"
              for name, n in tags.items()]
+    if split in SPLITS and (others := [s for s in splits(where) if s not in SPLITS]):
+        notes.append("data sets that are called like no split are splits of their own, which are opened by their names "
+                     f"alone: {', '.join(others[:6])}")
     declared = list(dict.fromkeys(n for t in templates.values() for n in t.names.values()))
     lines = [(declared.index(a), declared.index(b)) for t in templates.values() for a, b in t.lines]
     return pages.draft_of(where, source, found, FORMAT, split, images=images, names=names, order=order,

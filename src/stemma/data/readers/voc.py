@@ -2,11 +2,10 @@
 ImageSets/Segmentation.
 
 Coordinates are pixel numbers from 1, both ends inclusive (VOC development kit, section 3): xmin, xmax become the edges
-xmin - 1, xmax. Many tools write edges from 0 instead. In such
-data more corners are 0 than 1, or most are fractions; then it is read so, and it is said. `one_based` decides
-otherwise. A box with xmax <= xmin counts as degenerate under either reading: labelling tools write it for a slip of the
-mouse. `difficult` objects are
-crowd: no loss, no cost in precision.
+xmin - 1, xmax. Many tools write edges from 0 instead. In such data more corners are 0 than 1, half of the boxes have
+fractions, or none is 1 and half of them have decimal points (CVAT, Datumaro) or are Label Studio's; then it is read so,
+and it is said. `one_based` decides otherwise. A box with xmax <= xmin counts as degenerate under either reading:
+labelling tools write it for a slip of the mouse. `difficult` objects are crowd: no loss, no cost in precision.
 
 An annotation's key is its path below the folder of annotations, without its ending;
 so two of one base name are two pictures.
@@ -43,6 +42,7 @@ _OBJECT = re.compile(rb"<object", re.I)
 _DECLARED = re.compile(rb"""\s*<\?xml[^>]*\sencoding\s*=\s*["']([\w.:-]{1,40})["']""")
 _ROOT = re.compile(rb"<([A-Za-z_][\w.-]*)")
 _BOX = re.compile(rb"<bndbox>(.*?)</bndbox>", re.S | re.I)
+_STUDIO = re.compile(rb"<owner>(?:(?!</owner>).)*<name>\s*Label Studio\s*<", re.S | re.I)
 _CORNER = re.compile(rb"<([xy]m(?:in|ax))>\s*([0-9.]{1,20})\s*</", re.I)
 
 
@@ -190,27 +190,33 @@ class Survey:
     zeros: int = 0  # of xmin and ymin
     ones: int = 0
     broken: int = 0  # boxes with a fraction among their corners
-    first: str = ""  # the file of the first of either
+    tools: int = 0  # boxes whose corners have a decimal point, or that Label Studio wrote
+    first: str = ""  # the file of the first of any
 
     @property
     def from_zero(self) -> bool:
-        """Whether corners count from 0: more boxes begin at 0 than at 1, or half of them have fractions. Of files that
-        count from 1 a few have slips of either kind, as in VOC 2012."""
-        return self.zeros > self.ones or bool(self.broken) and 2 * self.broken >= self.boxes
+        """Whether corners count from 0: more boxes begin at 0 than at 1, half of them have fractions, or none begins at
+        1 and half of them are of tools that count so. Of files that count from 1 a few have slips of either kind, as in
+        VOC 2012."""
+        many = max(self.broken, self.tools * (not self.ones))
+        return self.zeros > self.ones or 0 < self.boxes <= 2 * many
 
     def _corners(self, text: bytes, name: str) -> None:
+        studio = _STUDIO.search(text) is not None
         for block in _BOX.findall(text):
             at: dict[bytes, float] = {}
+            tool = studio
             for k, v in _CORNER.findall(block):
                 at[k.lower()] = _float(v.decode())
+                tool |= b"." in v
             if len(at) < 4 or not (at[b"xmax"] > at[b"xmin"] and at[b"ymax"] > at[b"ymin"]):
                 continue  # a slip of the mouse tells nothing
             self.boxes += 1
             least = at[b"xmin"], at[b"ymin"]
             broken = any(v != int(v) for v in at.values())
-            self.zeros, self.ones, self.broken = (self.zeros + least.count(0.0), self.ones + least.count(1.0),
-                                                  self.broken + broken)
-            self.first = self.first or (name if broken or 0.0 in least else "")
+            self.zeros, self.ones, self.broken, self.tools = (
+                self.zeros + least.count(0.0), self.ones + least.count(1.0), self.broken + broken, self.tools + tool)
+            self.first = self.first or (name if broken or tool or 0.0 in least else "")
 
 
 def survey(where: Path, source: Source, parts: dict[str, ET.Element], texts: dict[str, bytes]) -> Survey:
@@ -365,6 +371,8 @@ def read(
     if one_based is None and looked.first:
         odd = (f"{looked.zeros} corners are 0 and {looked.ones} are 1, {looked.broken} of {looked.boxes} boxes have "
                "fractions; ")
+        if looked.tools > looked.broken:
+            odd = f"{looked.tools} boxes have decimal points or are Label Studio's, as tools write from 0; {odd}"
         odd += f"the first of these in {looked.first}"
         notes.append(f"corners count from 0 ({odd}); say --one-based (in Python one_based=True) where they do not"
                      if looked.from_zero else

@@ -241,27 +241,34 @@ def splits(where: Path, images: str | Path | None = None, **_: Any) -> dict[str,
     out: dict[str, Source] = {}
     absent: list[str] = []
     for key, value in doc.items():
-        if isinstance(key, str) and split_name(key) and key.isalpha() and value:
+        if isinstance(key, str) and value and (split_name(key) and key.isalpha() or _own_split(key, value, root)):
             entries = value if isinstance(value, list) else [value]
             if not all(isinstance(v, str) for v in entries) or config is None:
                 raise DataError(str(config), "is no path or list of paths",
                                 "name a folder of images or a .txt list", field=key)
             found = [_entry(v, root, config, key) for v in entries]
             lost = [e for e, there, _ in found if not there]
-            if split_name(key) == "train" and len(lost) == len(found):
+            split = split_name(key) or key
+            if split == "train" and len(lost) == len(found):
                 more = f". {said}" if said else ""
                 raise DataError(str(config), f"names {lost[0]!r}, and {root / lost[0]} is neither a folder nor a list "
                                 f"of images{more}", packed_in(root) or "correct the path")
             absent += [f"{key}: {e}" for e in lost]
             if len(lost) < len(found):
                 told = tuple(t for _, _, t in found if t)
-                out[split_name(key)] = Source(root, tuple(e for e, there, _ in found if there), config, notes=told)
+                out[split] = Source(root, tuple(e for e, there, _ in found if there), config, notes=told)
     if out:
         first = "train" if "train" in out else next(iter(out))
         old = out[first]
         out[first] = Source(root, old.entries, config, tuple(absent), notes + old.notes)
         return out
     return _found(root, config, notes, absent)
+
+
+def _own_split(key: str, value: Any, root: Path) -> bool:
+    """Whether a key names a split of its own name: a folder of images that is called so, as holdout: images/holdout."""
+    return (isinstance(value, str) and not foreign(value) and key in plain_name(value).split("/")
+            and bool(walk(root / plain_name(value), follow_links=True)))
 
 
 def _parts(folder: Path) -> dict[str, list[str]]:
@@ -321,6 +328,7 @@ def looks_like(where: Path) -> bool:
         return True
     parts = [n for n in shown(where) if split_name(n) or _DARKNET.fullmatch(n)]
     parts += [n for n in (child(where, *_LABELS), child(where, *_IMAGES)) if n]
+    parts += shown(where) if class_path(where) is not None else []  # of any names below a list of classes
     texts = listing(where, {".txt"}) + [f"{n}/{t}" for n in dict.fromkeys(parts)
                                         for t in walk(where / n, {".txt"}, follow_links=True)]
     stems = {_stem(p) for p in walk(where, follow_links=True)} if texts else set()
