@@ -10,7 +10,8 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 from ...core.types import StemmaError
-from ...parts.backbones.timm_backbone import DEPTHS, packaged_state
+from ...parts.backbones.timm_backbone import packaged_state
+from ...parts.packaged import DEPTHS
 from ..running import checkpoint
 from ..running.foreign import read_state
 from ..running.places import KEY
