@@ -8,10 +8,10 @@ one in turns, each in a process of its own.
     python benchmarks/opening.py parsers FOLDER
 
 Processor time of opening alone, system time included, and the peak of the process's memory, with everything that it had
-to import. The last column says whether both opened the same: a hash over every column, polygon and run length. `--kept`
-opens a second time with what the first opening kept. `same` writes small spoilt folders (`fuzz_folders.py`) and holds
-the doctor's reports, what training reads, and every message of both builds against one another. `grow` opens and reads
-sets of ever more pictures, classes and objects a picture, each in a process of its own.
+to import. The first line says whether both opened the same: a hash over every column, polygon and run length. `--kept`
+measures second openings, each build's with what its own first one kept. `same` writes small spoilt folders
+(`fuzz_folders.py`) and holds the doctor's reports, what training reads, and every message of both builds against one
+another. `grow` opens and reads sets of ever more pictures, classes and objects a picture, each in a process of its own.
 
 The file has the shape of train2017's: a polygon of 22 points in the mean with two decimals, one object of a hundred a
 crowd of run lengths, a few objects of several polygons. Its pictures are links to one small JPEG, because opening reads
@@ -165,20 +165,20 @@ def beside(commit: str, folder: Path, rounds: int, kept: bool) -> None:
         old = stack.enter_context(source_of(commit))
         scratch = Path(stack.enter_context(tempfile.TemporaryDirectory()))
         pairs = []
-        for k in range(rounds):
-            was = opened(old, folder, scratch / f"old{k}", k == 0)
-            now = opened(ROOT / "src", folder, scratch / f"new{k}", k == 0)
-            again = opened(ROOT / "src", folder, scratch / f"new{k}", k == 0) if kept else now
-            pairs.append((was, now, again))
-            if k == 0:
+        for k in range(rounds + kept):  # the first of all keeps, and is none of the second openings
+            room = 0 if kept else k
+            was = opened(old, folder, scratch / f"old{room}", k < 1 + kept)
+            now = opened(ROOT / "src", folder, scratch / f"new{room}", k < 1 + kept)
+            pairs.append((was, now))
+            if k < 1 + kept:
                 print(f"{was['pictures']:,} pictures, {was['objects']:,} objects; the same: "
-                      f"{len({p['said'] for p in pairs[0]}) == 1}, and the same said: "
-                      f"{was['warned'] == now['warned'] == again['warned']}", flush=True)
-    for name, at in (("first opening", 1), *((("second opening", 2),) if kept else ())):
-        for what, unit in (("seconds", "s"), ("mb", "MB"), ("masks", "ms a picture's masks")):
-            a, b = [p[0][what] for p in pairs], [p[at][what] for p in pairs]
-            print(f"{name:15} {statistics.median(a):8.2f} -> {statistics.median(b):7.2f} {unit}   "
-                  f"{ratio(zip(a, b, strict=True))}", flush=True)
+                      f"{was['said'] == now['said'] == pairs[0][0]['said']}, and the same said: "
+                      f"{was['warned'] == now['warned'] == pairs[0][0]['warned']}", flush=True)
+    for what, unit in (("seconds", "s"), ("mb", "MB"), ("masks", "ms a picture's masks")):
+        a, b = [[p[side][what] for p in pairs[kept:]] for side in (0, 1)]
+        which = "second" if kept else "first"
+        print(f"{which} opening {statistics.median(a):8.2f} -> {statistics.median(b):7.2f} {unit}   "
+              f"{ratio(zip(a, b, strict=True))}", flush=True)
 
 
 # ---------------------------------------------------------------- the same said of spoilt folders

@@ -23,7 +23,8 @@ from stemma.data.scenes import Scenes
 from stemma.engine.running.checkpoint import build, plan
 from stemma.engine.transfer.named import named
 from stemma.parts.backbones.onto import asleep, with_timm
-from stemma.parts.backbones.timm_backbone import DEPTHS, PACKAGED, Timm, no_pretrained, packaged_state
+from stemma.parts.backbones.timm_backbone import Timm, no_pretrained, packaged_state
+from stemma.parts.packaged import DEPTHS, PACKAGED
 from stemma.parts.regions.deformable import DeformConv
 
 LITE = {"backbone": f"{PACKAGED}:imagenet"}

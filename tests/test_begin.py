@@ -17,8 +17,9 @@ from stemma.core.types import StemmaError
 from stemma.data.look import Look
 from stemma.data.open import open_dataset
 from stemma.data.scenes import Scenes
-from stemma.engine.pictures import begin
-from stemma.engine.pictures.begin import Begin, Wish, choose, settings, working_size
+from stemma.engine.pictures import advice as first
+from stemma.engine.pictures.advice import Begin, working_size
+from stemma.engine.pictures.begin import Wish, choose, settings
 
 FPN, SSD = cards.get("fpn"), cards.get("ssd")
 SMALL: dict[str, Any] = {"budget": "1steps", "batch": 4, "device": "cpu", "progress": False, "val_every": 0,
@@ -48,7 +49,7 @@ def test_one_line_says_what_was_chosen_and_why() -> None:
     for upright, words in ((True, "; upright: because, so pictures are mirrored left to right alone"),
                            (False, "; no upright: because, so pictures are turned too"),
                            (None, "; taken for upright: because, so pictures are mirrored left to right alone")):
-        chosen = begin.of(seen(upright=upright), 128)
+        chosen = first.of(seen(upright=upright), 128)
         assert chosen.says.startswith("size 160: ") and chosen.says.endswith(words) and "\n" not in chosen.says
         assert chosen.upright is (upright is not False)
 
@@ -112,7 +113,7 @@ def test_nothing_is_looked_at_where_nothing_is_open(monkeypatch: pytest.MonkeyPa
     def no(data: Any) -> Any:
         raise AssertionError("looked at")
 
-    monkeypatch.setattr(begin, "look", no)
+    monkeypatch.setattr(first, "look", no)
     data = Scenes(4)
     assert choose([(FPN, "small", {})], data, Wish()) is None  # drawn
     assert choose([(FPN, "paper", {}), (SSD, "ssd512", {})], data, Wish()) is None
@@ -160,7 +161,7 @@ def test_a_training_begins_as_its_pictures_are(standing: bool, tmp_path: Path,
 def test_a_resumed_training_keeps_its_beginning(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     data = folder(tmp_path / "data", True)
     stemma.train("ssd", data, out=tmp_path / "run", **SMALL)
-    monkeypatch.setattr(begin, "look", lambda data: seen(upright=False, tenth=0.01))  # what it would say now
+    monkeypatch.setattr(first, "look", lambda data: seen(upright=False, tenth=0.01))  # what it would say now
     again = stemma.train("ssd", data, out=tmp_path / "run", resume=True, **SMALL | {"budget": "2steps"})
     assert again.record["spent"]["steps"] == 2 and again.record["sets"] == {"upright": "yes"}
     with pytest.raises(StemmaError, match="was run with sets"):
@@ -197,7 +198,7 @@ def test_a_comparison_begins_alike_and_says_so_once(tmp_path: Path, monkeypatch:
     kept = json.loads((tmp_path / "c" / "compare.json").read_text())
     assert kept["begin"] == asked(names, data).about["data"]["begin"]
     assert told == [kept["begin"]["says"]] and kept["begin"]["upright"] is True
-    monkeypatch.setattr(begin, "look", lambda data: seen(upright=False, tenth=0.01))
+    monkeypatch.setattr(first, "look", lambda data: seen(upright=False, tenth=0.01))
     with pytest.raises(KeyboardInterrupt):
         module.compare([*names, "retinanet"], data, "1steps", out=tmp_path / "c",
                        sets={"yolo-v2:recipe.resize.size": 160})
@@ -238,12 +239,12 @@ def test_the_doctor_says_what_to_begin_with(tmp_path: Path, monkeypatch: pytest.
 
     data = folder(tmp_path / "data", True)
     chosen = choose([(FPN, "small", {})], open_dataset(data), Wish())
-    monkeypatch.setattr(begin, "find_spec", lambda name: None)
-    advice = begin.first_command(str(data))
+    monkeypatch.setattr(first, "find_spec", lambda name: None)
+    advice = first.first_command(str(data))
     assert advice is not None and chosen is not None and advice["says"].startswith(chosen.says)
     assert shlex.split(advice["command"]) == ["stemma", "compare", "fpn", "retinanet", "ssd", "--data", str(data),
                                               "--size", "128", "--upright", "yes", "--budget", "4m"]
-    monkeypatch.setattr(begin, "find_spec", lambda name: object())
+    monkeypatch.setattr(first, "find_spec", lambda name: object())
     with pytest.raises(SystemExit):
         main(["doctor", str(data), "--quick", "--json"])
     said = json.loads(capsys.readouterr().out)["begin"]
@@ -271,8 +272,8 @@ def test_the_first_systems_are_of_the_kind_of_truth(kinds: tuple[str, ...], comm
             return replace(super().info, kinds=kinds)
 
     data = Of(40)
-    monkeypatch.setattr(begin, "open_split", lambda where, split, format: data)
-    advice = begin.first_command("scenes")
+    monkeypatch.setattr(first, "open_split", lambda where, split, format: data)
+    advice = first.first_command("scenes")
     assert (advice is None) if command is None else advice is not None and command in advice["command"]
     if advice is not None:
         assert "--size" not in advice["command"] and "drawn" in advice["says"]

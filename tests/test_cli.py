@@ -12,6 +12,7 @@ from types import ModuleType
 
 import pytest
 import typer
+from PIL import Image
 
 import stemma
 from made_data import make_yolo
@@ -289,6 +290,25 @@ def test_help_and_list_do_not_wait_for_torch() -> None:
     for words in (["--help"], ["list"], ["tree"]):
         done = subprocess.run([sys.executable, "-c", program, *words], capture_output=True, text=True)
         assert done.returncode == 0, done.stderr
+
+
+def test_a_doctor_says_what_to_begin_with_and_does_not_wait_for_torch(tmp_path: Path) -> None:
+    """Of pictures whose boxes do not tell top from bottom, too, so that their light is looked at."""
+    for k in range(12):
+        place = tmp_path / "images" / f"{k}.png"
+        place.parent.mkdir(exist_ok=True)
+        Image.effect_noise((64, 48), 60).convert("RGB").save(place)
+    rows = [{"id": k, "image_id": k, "category_id": 1, "bbox": [4 + k, 4, 20, 16], "area": 320, "iscrowd": 0}
+            for k in range(12)]
+    (tmp_path / "a.json").write_text(json.dumps({
+        "images": [{"id": k, "file_name": f"{k}.png", "height": 48, "width": 64} for k in range(12)],
+        "annotations": rows, "categories": [{"id": 1, "name": "cell"}]}))
+    program = ("import sys\nfrom stemma.cli import main\n"
+               f"try:\n    main(['doctor', {str(tmp_path)!r}, '--json'])\nexcept SystemExit:\n    pass\n"
+               "assert 'torch' not in sys.modules")
+    said = subprocess.run([sys.executable, "-c", program], text=True, capture_output=True)
+    assert not said.returncode, said.stderr
+    assert json.loads(said.stdout)["begin"]["command"].startswith("stemma compare fpn retinanet ssd")
 
 
 @pytest.mark.whole

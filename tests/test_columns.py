@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import hashlib
+import inspect
 import json
 import os
 from collections.abc import Callable
@@ -14,8 +15,9 @@ import numpy as np
 import pytest
 
 from stemma.core.types import DataError
+from stemma.data import vetting
 from stemma.data.open import cached, open_dataset
-from stemma.data.readers import coco, columns
+from stemma.data.readers import coco, columns, rle, sound
 from stemma.data.readers.segments import _BLOCK, Growing, Segments
 
 H, W = 40, 60
@@ -278,7 +280,72 @@ def test_what_is_kept_does_not_change_within_a_version(tmp_path: Path) -> None:
     assert plain is not None and plain.rows.odd and plain.rows.segments.store.others and plain.images.faults
     for name, column in sorted(columns._written(plain).items()):
         said.update(f"{name} {column.dtype} {column.shape}".encode() + column.tobytes())
-    assert (columns.VERSION, said.hexdigest()) == (5, "353f85984757daed"), "raise VERSION, and write the new hash here"
+    for judge in (sound, rle.problem, rle.string_faults, rle.all_bounds):  # what is kept of it is what these said
+        said.update(inspect.getsource(judge).encode())
+    assert (columns.VERSION, said.hexdigest()) == (6, "0df9f38b0049d361"), "raise VERSION, and write the new hash here"
+
+
+def test_what_is_kept_as_sound_is_vetted_no_more_and_all_else_is(large: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The verdict of each row is that of its vetting alone: wrong boxes, masks and areas are never called sound."""
+    good = {"image_id": 1, "category_id": 1, "iscrowd": 0, "area": 9.0, "bbox": [2, 2, 6, 6],
+            "segmentation": [[2, 2, 8, 2, 8, 8]]}
+    runs = {"size": [40, 60], "counts": [2 + 2 * 40, 6, 2400 - 6 - 82]}
+    wrong: list[dict[str, Any]] = [
+        {"bbox": [2, 2, 0, 6]}, {"bbox": [70, 2, 6, 6]}, {"bbox": [50, 2, 16, 6]}, {"bbox": [0, 0, 0.5, 0.5]},
+        {"area": 0}, {"area": None}, {"image_id": 9}, {"image_id": 2}, {"segmentation": [[1, 2]]},
+        {"segmentation": [[30, 30, 39, 30, 39, 39]]}, {"segmentation": runs | {"size": [60, 40]}},
+        {"segmentation": runs | {"counts": [2400]}}, {"segmentation": runs | {"counts": [5, 5]}}, {"segmentation": [2] * 6},
+        {"segmentation": [[2, 2, 8, 2, 8, 2e7]]}]
+    right = [{}, {"bbox": [2, 2, 6, 6.5]}, {"iscrowd": 1, "segmentation": runs, "bbox": [2, 2, 1, 6]}, {"segmentation": []}]
+    images = [{"id": 1, "file_name": "a.jpg", "height": 40, "width": 60}, {"id": 2, "file_name": "b.jpg"}]
+    rows = [good | {"id": k} | more for k, more in enumerate(right + wrong)]
+    large.write_text(json.dumps({"images": images, "annotations": rows, "categories": [{"id": 1, "name": "cat"}]}))
+    old(large)
+    plain = coco._plain(large)
+    assert plain is not None and plain.rows.sound.tolist() == [True] * len(right) + [False] * len(wrong)
+
+    def opened() -> tuple[Any, ...]:
+        d = coco.read(large, large)
+        t, faults = vetting.vet_boxes(d.table, np.zeros(2, dtype=bool))
+        return [str(f) for f in faults], t.boxes.tolist(), t.area.tolist(), [repr(s) for s in t.segments or ()]
+
+    second = opened()
+    monkeypatch.setattr(coco, "_sound", lambda doc: np.zeros(len(doc.rows), dtype=bool))
+    kept_file(large).unlink()
+    assert opened() == second and len(second[0]) > 8  # with nothing known before
+
+
+def test_a_second_opening_asks_for_no_file_and_counts_those_that_are_there(large: Path,
+                                                                           monkeypatch: pytest.MonkeyPatch) -> None:
+    """Which pictures are there is seen anew each time, in the list of their folder; sizes in bytes come with the
+    fingerprint alone."""
+    folder = large.parent / "pictures"
+    folder.mkdir(exist_ok=True)
+    names = [f"{k:03d}.jpg" for k in range(100)]
+    for n in names:
+        (folder / n).write_bytes(n.encode())
+    os.link(folder / names[0], large.parents[1] / "elsewhere.jpg")
+    (folder / names[1]).unlink()
+    (folder / names[1]).symlink_to(folder / names[2])
+    (folder / names[3]).unlink()
+    (folder / names[3]).symlink_to(large.parents[1] / "elsewhere.jpg")
+    images = [{"id": k, "file_name": n, "height": 40, "width": 60} for k, n in enumerate(names)]
+    rows = [{"id": k, "image_id": k, "category_id": 1, "bbox": [2, 2, 6, 6], "area": 9, "iscrowd": 0} for k in range(100)]
+    large.write_text(json.dumps({"images": images, "annotations": rows, "categories": [{"id": 1, "name": "cat"}]}))
+    old(large)
+    first = open_dataset(large, "all", on_fault="report")
+    (folder / names[7]).unlink()
+    unread(monkeypatch)
+    asked: list[str] = []
+    stat = os.stat
+    monkeypatch.setattr(os, "stat", lambda p, **k: (asked.append(str(p)), stat(p, **k))[1])
+    again = open_dataset(large, "all", on_fault="report")
+    pictures = {a for a in asked if "/pictures/" in a}
+    assert len(first) == 99 and len(again) == 98 and len(pictures) < 40
+    assert [f.kind for f in again.faults] == ["path", "missing image"]
+    before = again.fingerprint
+    (folder / names[9]).write_bytes(b"of another length")
+    assert open_dataset(large, "all", on_fault="report").fingerprint != before == again.fingerprint
 
 
 @pytest.mark.parametrize("error", [RecursionError, MemoryError])

@@ -25,7 +25,8 @@ from stemma.data.loader import Loader
 from stemma.data.scenes import Scenes
 from stemma.engine.pictures import outside
 from stemma.parts.backbones.even import natural, unit
-from stemma.parts.backbones.timm_backbone import PACKAGED, Timm
+from stemma.parts.backbones.timm_backbone import Timm
+from stemma.parts.packaged import PACKAGED
 from stemma.parts.windows.distances import PixelHead
 from stemma.parts.windows.heads import MaskHead
 from stemma.parts.windows.instances import InstanceHead

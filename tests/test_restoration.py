@@ -21,8 +21,8 @@ from stemma.data.editing.open import is_edits, mixed, open_edits, restricted, sp
 from stemma.data.editing.pairs import RESTORED, Pair, square
 from stemma.data.records import DataWarning
 from stemma.engine.editing import measure
+from stemma.engine.editing.first import first_command
 from stemma.engine.editing.show import examples
-from stemma.engine.editing.wing import first_command
 from stemma.metrics import edits as by
 from stemma.papers.editing import instruct_diffusion
 from stemma.parts.editing.guidance import DropEither

@@ -461,7 +461,8 @@ def test_region_heads_and_pools() -> None:
 
 def test_timm_names_and_packaged_weights() -> None:
     from stemma.parts.backbones.onto import with_timm
-    from stemma.parts.backbones.timm_backbone import PACKAGED, Timm, no_pretrained
+    from stemma.parts.backbones.timm_backbone import Timm, no_pretrained
+    from stemma.parts.packaged import PACKAGED
 
     inp = In((3,), (1,), 1)
     with pytest.raises(StemmaError, match="timm cannot build 'resnett18'"):

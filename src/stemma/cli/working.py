@@ -248,9 +248,9 @@ def _say_converted(done: Any) -> None:
 
 
 def _first(data: str, format: str | None, data_options: dict[str, Any] | None) -> dict[str, str] | None:
-    """What to begin with on data that can be used. It brings torch, for which a wrong folder shall not wait."""
+    """What to begin with on data that can be used."""
     from ..core.samples import StemmaError
-    from ..engine.wings import first_command
+    from ..engine.homes import first_command
 
     try:
         return first_command(data, format, data_options)

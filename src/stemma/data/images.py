@@ -43,7 +43,7 @@ _WIDE = (  # kinds that may hold more than 8 bits
 )
 # Pillow's remarks on damaged metadata and on sizes, which are judged here
 _REMARKS = ("ignore", None, Warning, re.compile(r"PIL\."), 0)
-_PLAIN = re.compile(r"[\w-][\w.-]*(?:/[\w-][\w.-]*)*", re.ASCII)  # names that nothing can be wrong with: most
+_PLAIN = re.compile(r"[\w-][\w.-]*(?:/[\w-][\w.-]*)*", re.ASCII)
 _FEW_BITS = re.compile(r"L;([24])")  # how Pillow calls grey of fewer than 8 bits
 LOOK = 64  # pictures of a set that are looked at for its scale
 _ARCHIVES = (".zip", ".tar", ".gz", ".tgz", ".bz2", ".xz", ".7z", ".rar")
@@ -79,10 +79,15 @@ def safe_join(root: str | Path, name: str, follow_links: bool = False) -> Path:
     return path
 
 
+def is_plain(name: str) -> bool:
+    """Whether nothing can be wrong with a name, and it is spelled in one way alone: as most are."""
+    return len(name) <= 4096 and _PLAIN.fullmatch(name) is not None
+
+
 def check_name(name: str, source: str, record: str = "", field: str = "file_name") -> None:
     """Raises DataError where a file name read from `source` is empty, absolute,
     climbs with `..` or cannot be a file name."""
-    if isinstance(name, str) and len(name) <= 4096 and _PLAIN.fullmatch(name):
+    if isinstance(name, str) and is_plain(name):
         return
     bad = ""
     if not isinstance(name, str) or not name.strip():
@@ -270,6 +275,12 @@ class White(NamedTuple):
     black: int = 0
 
 
+def perhaps_wide(names: Sequence[str]) -> list[str]:
+    """Those of many names for which `may_be_wide` holds; most have one of few endings."""
+    tails = {t for t in {n[-5:] for n in names} if may_be_wide(t)}  # no ending is longer
+    return [n for n in names if n[-5:] in tails] if tails else []
+
+
 def may_be_wide(name: str | Path) -> bool:
     """Whether files of this ending can hold more than 8 bits."""
     return os.fspath(name).lower().endswith(_WIDE)
@@ -318,7 +329,7 @@ def listing(folder: str | Path, suffixes: Iterable[str] = SUFFIXES) -> list[str]
 
 def subfolders(folder: str | Path) -> list[str]:
     """Names of the folders directly in `folder`, sorted, hidden ones too. Raises `OSError`."""
-    return _LOOKED.get()(os.fspath(folder))[0]
+    return looked_into(folder).folders
 
 
 def shown(folder: str | Path) -> list[str]:
@@ -332,24 +343,41 @@ def shown(folder: str | Path) -> list[str]:
 def _by_ending(folder: str | Path) -> dict[str, list[str]]:
     """Names in a folder that are not hidden, by their endings in small letters."""
     try:
-        return _LOOKED.get()(os.fspath(folder))[1]
+        return looked_into(folder).names
     except (FileNotFoundError, NotADirectoryError):
         return {}
 
 
-def _look(folder: str) -> tuple[list[str], dict[str, list[str]]]:
-    """(names of the folders in a folder, sorted; names that are not hidden, by their endings in small letters)."""
-    below: list[str] = []
-    out: dict[str, list[str]] = {}
+class Inside(NamedTuple):
+    """What lies directly in a folder."""
+
+    folders: list[str]  # sorted, those behind links too
+    names: dict[str, list[str]]  # of all that is not hidden, by the endings in small letters
+    hidden: list[str]
+    odd: set[str]  # what is no plain file: folders and links among them
+
+
+def looked_into(folder: str | Path) -> Inside:
+    """What lies directly in a folder; no file of it is asked for. Raises `OSError`."""
+    return _LOOKED.get()(os.fspath(folder))
+
+
+def _look(folder: str) -> Inside:
+    found = Inside([], {}, [], set())
     with os.scandir(folder) as entries:
         for e in entries:
             name = e.name
-            if e.is_dir():
-                below.append(name)
+            if not e.is_file(follow_symlinks=False):
+                found.odd.add(name)
+                if e.is_dir():
+                    found.folders.append(name)
             if name[:1] != ".":
                 dot = name.rfind(".")
-                out.setdefault(name[dot:].lower() if dot > 0 else "", []).append(name)
-    return sorted(below), out
+                found.names.setdefault(name[dot:].lower() if dot > 0 else "", []).append(name)
+            else:
+                found.hidden.append(name)
+    found.folders.sort()
+    return found
 
 
 def _data_in(folder: str | Path, of: dict[str, list[str]], wanted: frozenset[str]) -> list[str]:
@@ -383,7 +411,7 @@ def _rooms(folder: str, follow_links: bool) -> list[Room]:
         at, below = todo.pop()
         real = os.path.realpath(at) if follow_links else at
         try:
-            folders, names = _LOOKED.get()(at)
+            folders, names, *_ = looked_into(at)
         except OSError:
             continue
         if real in seen:
@@ -396,7 +424,7 @@ def _rooms(folder: str, follow_links: bool) -> list[Room]:
 
 
 _WALKED: ContextVar[Callable[[str, bool], list[Room]]] = ContextVar("_WALKED", default=_rooms)
-_LOOKED: ContextVar[Callable[[str], tuple[list[str], dict[str, list[str]]]]] = ContextVar("_LOOKED", default=_look)
+_LOOKED: ContextVar[Callable[[str], Inside]] = ContextVar("_LOOKED", default=_look)
 
 
 @contextmanager
@@ -415,16 +443,16 @@ def without(folder: Path, names: Container[str]) -> Iterator[None]:
     """Within, the folders of these names directly in `folder` are not there."""
     at = os.fspath(folder)
 
-    def look(path: str) -> tuple[list[str], dict[str, list[str]]]:
-        below, of = _look(path)
-        return [n for n in below if path != at or n not in names], of
+    def look(path: str) -> Inside:
+        found = _look(path)
+        return found._replace(folders=[n for n in found.folders if path != at or n not in names])
 
     with _seen_by(look):
         yield
 
 
 @contextmanager
-def _seen_by(look: Callable[[str], tuple[list[str], dict[str, list[str]]]]) -> Iterator[None]:
+def _seen_by(look: Callable[[str], Inside]) -> Iterator[None]:
     tokens = _WALKED.set(cache(_rooms)), _LOOKED.set(cache(look))
     try:
         yield

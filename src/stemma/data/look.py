@@ -20,10 +20,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from PIL import Image
 
 from ..core.samples import IGNORE, DataError, Dataset, Sample
 from ..core.sentence import many
-from .transforms import scale_image
 
 PICTURES = 200  # of these the truth is read, evenly spread
 SEEN = 100  # and so many are looked at where the truth does not tell
@@ -181,7 +181,8 @@ def light(data: Dataset, at: Sequence[int]) -> np.ndarray:
         except (DataError, OSError):
             continue
         assert image is not None
-        grey = scale_image(image, (64, 64)).astype(np.float32).mean(-1)
+        small = Image.fromarray(image).resize((64, 64), Image.Resampling.BILINEAR)  # the doctor has no torch
+        grey = np.asarray(small, np.float32).mean(-1)
         found.append(_cells((grey - grey.mean()) / (grey.std() + 5))[None])
     return np.array(found, np.float32)
 

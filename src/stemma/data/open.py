@@ -198,6 +198,8 @@ def held_out(
 def cached(data: Dataset) -> Dataset:
     """Scenes drawn once and kept under `$STEMMA_CACHE` (default ~/.cache/stemma), in memory where that cannot be
     written; other data as they are."""
+    if isinstance(data, Records):
+        return data  # scenes bring torch, for which a doctor need not wait
     from .scenes import Scenes
 
     if hasattr(data, "over"):  # one that stands around others

@@ -18,7 +18,7 @@ import numpy as np
 
 from stemma.core.samples import IGNORE, Classes, DataError, Info, Points, Sample
 
-from .images import check_name, read_image
+from .images import check_name, looked_into, read_image
 from .misread import Spelt
 from .options import spelled
 from .readers import rle
@@ -26,8 +26,6 @@ from .readers.segments import Segments
 
 OnFault = Literal["mend", "refuse", "report"]
 OUT = "the picture is left out"  # the mend of a record that cannot be read as the object that it may stand for
-# pixels by which a box may leave its picture through rounding or 1-based counting: no fault; training clips it
-SLACK = 1.0
 
 
 class DataWarning(UserWarning):
@@ -81,6 +79,7 @@ class Table:
     area: np.ndarray  # float64 (O,), NaN where the source does not say
     record: np.ndarray  # int64 (O,) the source's number of each object, for messages
     source: list[str] | str  # the annotation file of each picture, or of all
+    sound: np.ndarray  # bool (O,) of which it is known that their vetting says nothing
     word: str = "object"  # what the source calls a record
     segments: Segments | None = None  # of each object, None where it has none
     keypoints: np.ndarray | None = None  # float64 (O, K, 3)
@@ -98,7 +97,7 @@ class Table:
         at = np.flatnonzero(keep) if keep.dtype == bool else keep
         return replace(
             self, image=self.image[at], boxes=self.boxes[at], labels=self.labels[at], crowd=self.crowd[at],
-            area=self.area[at], record=self.record[at], segments=None if self.segments is None
+            area=self.area[at], record=self.record[at], sound=self.sound[at], segments=None if self.segments is None
             else self.segments.take(at), keypoints=None if self.keypoints is None else self.keypoints[at],
             amodal=None if self.amodal is None else [self.amodal[k] for k in at],
             visible=None if self.visible is None else self.visible[at],
@@ -124,11 +123,12 @@ def table(
     segments: Segments | list[Any] | None = None, keypoints: np.ndarray | None = None,
     maps: list[tuple[str, ...]] | None = None,
     amodal: list[Any] | None = None, depth: list[tuple[tuple[int, int], ...]] | None = None, visible: Any = None,
+    sound: np.ndarray | None = None,
 ) -> Table:
     """A `Table` from columns in any order of objects, with the dtypes that it promises."""
     at = np.asarray(image, dtype=np.int64).reshape(-1)
     n = len(at)
-    order = np.argsort(at, kind="stable")
+    order: Any = np.argsort(at, kind="stable") if (at[1:] < at[:-1]).any() else slice(None)
     return Table(
         files=files, sizes=np.asarray(sizes, dtype=np.int64).reshape(-1, 2), ids=np.asarray(ids, dtype=np.int64)
         .reshape(-1), image=at[order], boxes=np.asarray(boxes, dtype=np.float64).reshape(-1, 4)[order],
@@ -137,10 +137,11 @@ def table(
         area=(np.full(n, np.nan) if area is None else np.asarray(area, dtype=np.float64).reshape(-1))[order],
         record=(np.arange(n, dtype=np.int64) if record is None
                 else np.asarray(record, dtype=np.int64).reshape(-1))[order],
-        source=source, word=word, segments=None if segments is None else
+        source=source, word=word, sound=np.zeros(n, dtype=bool) if sound is None else sound[order],
+        segments=None if segments is None else
         (segments if isinstance(segments, Segments) else Segments.of(segments)).take(order),
         keypoints=None if keypoints is None else np.asarray(keypoints, dtype=np.float64)[order], maps=maps,
-        amodal=None if amodal is None else [amodal[k] for k in order], depth=depth,
+        amodal=None if amodal is None else [amodal[k] for k in np.arange(n)[order]], depth=depth,
         visible=None if visible is None else np.asarray(visible, dtype=np.float64).reshape(-1)[order],
     )
 
@@ -205,49 +206,48 @@ def used_by(reads: Reads) -> frozenset[str]:
 
 
 class Folder:
-    """Sizes in bytes of the files under a root, each directory listed once; names that lead outside are refused."""
+    """Which files are there under a root, each directory listed once; names that lead outside are refused."""
 
     def __init__(self, root: Path, follow_links: bool = False):
         self.root, self.follow = root, follow_links
         self.base = os.path.realpath(root)
-        self._seen: dict[str, dict[str, tuple[int, bool]]] = {}
-        self.known: dict[str, int] = {}  # bytes of the files inside the root that were listed, by their plain names
+        self._listed: set[str] = set()
+        self._outside: set[str] = set()
+        self.known: set[str] = set()  # the files inside the root that were listed, by their plain names
 
     def _inside(self, path: str) -> bool:
         real = os.path.realpath(path)
         return self.follow or real == self.base or real.startswith(self.base.rstrip(os.sep) + os.sep)
 
-    def _list(self, directory: str) -> dict[str, tuple[int, bool]]:
-        found: dict[str, tuple[int, bool]] = {}
-        path = os.path.join(self.root, directory)
+    def _list(self, directory: str) -> None:
+        path, start = os.path.join(self.root, directory) if directory else str(self.root), directory and f"{directory}/"
+        self._listed.add(directory)
         try:
-            with os.scandir(path) as entries:
-                inside = self._inside(path)
-                for e in entries:
-                    if e.is_symlink():
-                        found[e.name] = (os.stat(e.path).st_size if os.path.exists(e.path) else -1,
-                                         self._inside(e.path))
-                    elif e.is_file():
-                        found[e.name] = (e.stat().st_size, inside)
-        except (FileNotFoundError, NotADirectoryError, ValueError, OSError):
-            return found  # every file in it will be reported as missing
-        return found
+            found, inside = looked_into(path), self._inside(path)
+        except (ValueError, OSError):
+            return  # every file in it will be reported as missing
+        for names in (*found.names.values(), found.hidden):
+            (self.known if inside else self._outside).update([start + n for n in names if n not in found.odd])
+        for n in found.odd:
+            at = os.path.join(path, n)
+            if os.path.islink(at) and not self._inside(at):
+                self._outside.add(start + n)
+            elif os.path.islink(at) and os.path.exists(at):
+                self.known.add(start + n)
 
-    def size(self, name: str, source: str = "", record: str = "", fld: str = "file_name") -> int:
-        """Bytes of the file `name`, -1 where there is none. Raises DataError where it leads outside."""
+    def has(self, name: str, source: str = "", record: str = "", fld: str = "file_name") -> bool:
+        """Whether the file `name` is there. Raises DataError where it leads outside."""
         check_name(name, source or str(self.root), record, fld)
-        directory, _, file = (name.replace("\\", "/") if "\\" in name else name).rpartition("/")
-        if directory not in self._seen:
-            there = self._seen[directory] = self._list(directory)
-            start = f"{directory}/" if directory else ""
-            self.known |= {start + n: size for n, (size, inside) in there.items() if inside and size >= 0}
-        size, inside = self._seen[directory].get(file, (-1, True))
-        if not inside:
+        plain = name.replace("\\", "/")
+        directory = plain.rpartition("/")[0]
+        if directory not in self._listed:
+            self._list(directory)
+        if plain in self._outside:
             raise DataError(
                 source or str(self.root), f"{name!r} is a link that leads outside the data folder {self.root}",
                 f"copy the file into the folder, or say {spelled('follow_links')}", record, fld,
             )
-        return size
+        return plain in self.known
 
 
 class Records:
@@ -258,15 +258,14 @@ class Records:
     of opening a picture.
     """
 
-    def __init__(self, table: Table, info: Info, draft: Draft, faults: list[Fault], split: str,
-                 bytes_of: Sequence[int]):
+    def __init__(self, table: Table, info: Info, draft: Draft, faults: list[Fault], split: str):
         self.table, self._info, self.root, self.split, self.faults = table, info, draft.root, split, faults
         self.layers, self.counted, self.notes, self.sized = draft.layers, draft.counted, draft.notes, draft.sized
         self.numbered, self.unread = draft.numbered, draft.unread
         self.source = split  # the data's own split that this is a part of
         self._reads = reads_of(draft)
         self.wanted = frozenset(info.kinds)
-        self._digest, self._bytes = draft.digest, list(bytes_of)
+        self._digest = draft.digest
         self._start = np.searchsorted(table.image, np.arange(len(table.files) + 1))
         self._print: str | None = None
 
@@ -293,7 +292,9 @@ class Records:
         """sha256 over the annotation bytes and the names and sizes of the pictures and maps of this split."""
         if self._print is None:
             h = hashlib.sha256(self._digest.encode())
-            for name, size in zip(self.table.files, self._bytes):
+            for name in self.table.files:
+                picture = os.path.join(self.root, name)
+                size = os.stat(picture).st_size if os.path.exists(picture) else -1
                 h.update(f"{name}\0{size}\n".encode("utf-8", "surrogatepass"))
             for maps in self.table.maps or ():  # maps are the annotations: their bytes count
                 for m in maps:
@@ -314,7 +315,7 @@ class Records:
         """The pictures at the ascending index `at` alone."""
         new = object.__new__(Records)
         new.__dict__.update(self.__dict__)
-        new.table, new._bytes, new._print = self.table.images(np.asarray(at)), [self._bytes[i] for i in at], None
+        new.table, new._print = self.table.images(np.asarray(at)), None
         new._start = np.searchsorted(new.table.image, np.arange(len(at) + 1))
         return new
 

@@ -14,13 +14,13 @@ import numpy as np
 from stemma.core.samples import IGNORE, Classes, DataError, Info
 from stemma.core.sentence import many
 
-from .images import ROOMS, Header, cut_to_8_bits, header, may_be_wide, packed_in, white_of
-from .misread import misread
+from .images import ROOMS, Header, cut_to_8_bits, header, packed_in, perhaps_wide, white_of
+from .misread import SHARE, misread
 from .options import spelled
 from .readers import rle
+from .readers.sound import apart, blocks, judged, mask_faults
 from .records import (
     OUT,
-    SLACK,
     Draft,
     Fault,
     Folder,
@@ -38,33 +38,30 @@ _LOSES = ("path", "unreadable image")
 
 def vet(
     t: Table, root: Path, follow_links: bool = False, out: Iterable[int] = ()
-) -> tuple[Table, list[Fault], list[int]]:
-    """Faults of a table's pictures and boxes, the table with the safe ones mended,
-    and the bytes of each picture left. `out`: pictures of which an object cannot be read.
+) -> tuple[Table, list[Fault]]:
+    """Faults of a table's pictures and boxes, and the table with the safe ones mended.
+    `out`: pictures of which an object cannot be read.
 
     No object is dropped from a picture that stays: what is not known to be an object would be trained as background.
     """
     faults: list[Fault] = []
     folder = Folder(root, follow_links)
     keep = np.ones(len(t.files), dtype=bool)
-    found = [-1] * len(t.files)
     twice: dict[str, int] = {}
-    unreadable = set(out)
+    unreadable, once, known = set(out), len(set(t.files)) == len(t.files), folder.known
     for i, name in enumerate(t.files):
-        found[i] = folder.known.get(name, -1)
-        if found[i] >= 0 and t.maps is None and name not in twice:
-            twice[name] = i
+        if once and name in known and t.maps is None:
             continue
         record = f"image {t.ids[i]}"
         try:
-            found[i] = folder.size(name, t.origin(i), record)
+            there = folder.has(name, t.origin(i), record)
             for m in t.maps[i] if t.maps is not None else ():
-                folder.size(m, t.origin(i), record, "map")
+                folder.has(m, t.origin(i), record, "map")
         except DataError as e:
             faults.append(Fault.of(e, "path"))
             keep[i] = False
             continue
-        if found[i] < 0:
+        if not there:
             faults.append(Fault(t.origin(i), record, "file_name", f"the image {name} is not there",
                                 "its record is left out", True, "missing image"))
             keep[i] = False
@@ -88,14 +85,13 @@ def vet(
             faults.append(Fault(e.file, f"image {t.ids[i]}", "", e.problem, "its record is left out", True,
                                 "unreadable image"))
             keep[i] = False
-    sizes = np.array(found, dtype=np.int64)
     lost = np.zeros(len(t.files), dtype=bool)
     lost[list(unreadable)] = True
     if not keep.all():
         at = np.flatnonzero(keep)
-        t, sizes, lost = t.images(at), sizes[at], lost[at]
-    t, more, left = vet_boxes(t, lost)
-    return t, faults + more, sizes[left].tolist()
+        t, lost = t.images(at), lost[at]
+    t, more = vet_boxes(t, lost)
+    return t, faults + more
 
 
 def _alike(t: Table, one: int, two: int) -> bool:
@@ -108,36 +104,19 @@ def _alike(t: Table, one: int, two: int) -> bool:
         found = np.concatenate([t.boxes[a:b], t.labels[a:b, None], t.crowd[a:b, None]], 1)
         rows.append(found[np.lexsort(found.T)])
     return np.array_equal(rows[0], rows[1], equal_nan=True)
-_BLOCK = 1 << 14  # boxes whose columns stay in a processor's cache
 
 
-def _blocks(judge: Callable[..., np.ndarray], *columns: np.ndarray) -> np.ndarray:
-    """What `judge` says of columns (M, ...), asked block by block: (..., M)."""
-    starts = range(0, max(len(columns[0]), 1), _BLOCK)
-    return np.concatenate([judge(*(c[k : k + _BLOCK] for c in columns)) for k in starts], -1)
-
-
-def _judged(b: np.ndarray, hw: np.ndarray) -> np.ndarray:
-    """bool (4, M): which boxes (M, 4) in pictures (M, 2) are not finite, have no extent, lie outside, reach outside."""
-    limit = hw[:, [1, 0, 1, 0]].astype(np.float64)
-    with np.errstate(invalid="ignore"):
-        broken = ~np.isfinite(b).all(1)
-        flat = ~broken & ((b[:, 2] <= b[:, 0]) | (b[:, 3] <= b[:, 1]))
-        cut = np.clip(b, 0.0, limit)
-        gone = ~broken & ~flat & ((cut[:, 2] <= cut[:, 0]) | (cut[:, 3] <= cut[:, 1]))
-        over = ~broken & ~flat & ~gone & ((b < -SLACK) | (b > limit + SLACK)).any(1)
-    return np.stack([broken, flat, gone, over])
-
-
-def vet_boxes(t: Table, out: np.ndarray) -> tuple[Table, list[Fault], np.ndarray]:
+def vet_boxes(t: Table, out: np.ndarray) -> tuple[Table, list[Fault]]:
     """Faults of the boxes and masks alone, the table without the pictures of which a box cannot be meant (NaN, without
-    extent, outside the picture) and those that are `out` (bool, I), and the ascending index of those that stay. Such a
+    extent, outside the picture) and those that are `out` (bool, I). Such a
     box is taken from the object's mask where that is sound; broken masks fall back to the box. A crowd without extent
     or outside its picture is left out alone: within the picture it hides nothing."""
     faults: list[Fault] = []
     b = t.boxes
-    hw = t.sizes[t.image]
-    broken, flat, gone, over = _blocks(_judged, b, hw)
+    doubt = np.flatnonzero(~t.sound)
+    wrongs = np.zeros((4, len(b)), dtype=bool)
+    wrongs[:, doubt] = blocks(judged, b[doubt], t.sizes[t.image[doubt]])
+    broken, flat, gone, over = wrongs
 
     def say(rows: np.ndarray, problem: str, mend: str, kind: str) -> None:
         for k in np.flatnonzero(rows):
@@ -145,12 +124,13 @@ def vet_boxes(t: Table, out: np.ndarray) -> tuple[Table, list[Fault], np.ndarray
             x1, y1, x2, y2 = (f"{v:.6g}" for v in b[k])
             faults.append(Fault(
                 t.origin(i), f"{t.word} {t.record[k]} of {t.files[i]}", "box",
-                problem.format(box=f"({x1}, {y1}, {x2}, {y2})", w=hw[k, 1], h=hw[k, 0]), mend, True, kind,
+                problem.format(box=f"({x1}, {y1}, {x2}, {y2})", w=t.sizes[i, 1], h=t.sizes[i, 0]), mend, True, kind,
                 t.files[i], tuple(b[k].tolist()),
             ))
 
     around = _around_masks(t, broken | flat | gone)
-    drawn = np.isfinite(around[:, 0])
+    drawn = np.zeros(len(b), dtype=bool)
+    drawn[list(around)] = True
     aside = (flat | gone) & t.crowd & ~drawn & ~_masked_inside(t, (flat | gone) & t.crowd)
     for rows, problem, kind in (
         (broken, "the box {box} is not made of finite numbers", "box not finite"),
@@ -162,11 +142,12 @@ def vet_boxes(t: Table, out: np.ndarray) -> tuple[Table, list[Fault], np.ndarray
         say(rows & aside, problem.replace("{box}", "{box} of what does not count"), "it is left out", kind)
     say(over, "the box {box} reaches outside the picture of {w} x {h}", "it is clipped", "box partly outside")
     wrong = (broken | flat | gone) & ~aside & ~drawn
-    boxes = b.copy()
-    boxes[over] = np.clip(b[over], 0.0, hw[over][:, [1, 0, 1, 0]])
-    boxes[drawn] = around[drawn]
-    boxes[wrong] = 0.0
-    t = replace(t, boxes=boxes)
+    if wrongs.any():
+        boxes = b.copy()
+        boxes[over] = np.clip(b[over], 0.0, t.sizes[t.image[over]][:, [1, 0, 1, 0]])
+        boxes[list(around)] = np.array(list(around.values())).reshape(-1, 4)
+        boxes[wrong] = 0.0
+        t = replace(t, boxes=boxes)
     stays = ~out
     stays[t.image[wrong]] = False
     if aside.any():
@@ -186,13 +167,13 @@ def vet_boxes(t: Table, out: np.ndarray) -> tuple[Table, list[Fault], np.ndarray
                 h, w = t.sizes[t.image[k]]
                 area[k] = rle.area(t.segments[k], int(h), int(w))
         t = replace(t, area=area)
-    return t, faults, left
+    return t, faults
 
 
-def _around_masks(t: Table, of: np.ndarray) -> np.ndarray:
-    """float64 (O, 4): of the objects `of` (bool, O) the boxes around their masks, within their pictures; NaN of the
-    others, and where there is no sound mask."""
-    out = np.full((len(t.image), 4), np.nan)
+def _around_masks(t: Table, of: np.ndarray) -> dict[int, np.ndarray]:
+    """object -> float64 (4,): of those of the objects `of` (bool, O) that have a sound mask, the boxes around them
+    within their pictures."""
+    out: dict[int, np.ndarray] = {}
     for k in np.flatnonzero(of).tolist():
         h, w = t.sizes[t.image[k]].tolist()
         segment = None if t.segments is None else t.segments[k]
@@ -222,10 +203,10 @@ def _vet_masks(t: Table) -> tuple[Table, list[Fault]]:
     faults: list[Fault] = []
     assert t.segments is not None
     sizes = t.sizes[t.image]
-    wrong: dict[int, str] = {}
     new: dict[int, Any] = {}
-    odd = {k: t.segments[k] for k in t.segments.odd()}
-    strings: list[int] = []
+    doubt = np.flatnonzero(~t.sound)
+    odd = {k: t.segments[k] for k in doubt[t.segments.take(doubt).odd()].tolist()}
+    wrong = mask_faults(odd, sizes)
 
     def fault(k: int, problem: str, mend: str, kind: str) -> None:
         i = int(t.image[k])
@@ -233,23 +214,13 @@ def _vet_masks(t: Table) -> tuple[Table, list[Fault]]:
                             kind, t.files[i], tuple(t.boxes[k].tolist())))
 
     for k, seg in odd.items():
-        said = rle.problem(seg, *sizes[k].tolist())
-        if said and (other := rle.respelled(seg)) is not None and not rle.problem(other, *sizes[k].tolist()):
+        if k not in wrong:
+            new |= {k: rle.compact(seg)} if isinstance(seg, list) else {}
+        elif (other := rle.respelled(seg)) is not None and not rle.problem(other, *sizes[k].tolist()):
+            del wrong[k]
             new[k] = rle.compact(other)
             fault(k, "the polygon is not written as a list of flat lists [[x, y, x, y, ...]]", "it is read as one",
                   "polygon in other brackets")
-        elif said:
-            wrong[k] = said
-        elif isinstance(seg, list):
-            new[k] = rle.compact(seg)
-        elif isinstance(seg["counts"], str | bytes):
-            strings.append(k)
-    for lo in range(0, len(strings), 4096):
-        part = strings[lo : lo + 4096]
-        bad = rle.string_faults([odd[k]["counts"] for k in part], sizes[part].prod(1))
-        wrong.update({part[j]: "has run lengths that do not fill the picture" for j in np.flatnonzero(bad)})
-    runs = [k for k, seg in odd.items() if k not in wrong and isinstance(seg, dict)]
-    wrong.update({k: "has no pixel" for k, n in zip(runs, rle.areas([odd[k] for k in runs])) if not n})
     for k in sorted(wrong):
         seg = odd[k]
         whole = ([ring for ring in seg if not rle.problem([ring], *sizes[k].tolist())] if isinstance(seg, list)
@@ -261,29 +232,20 @@ def _vet_masks(t: Table) -> tuple[Table, list[Fault]]:
     return t, faults + more
 
 
-def _lie_apart(boxes: np.ndarray, around: np.ndarray) -> np.ndarray:
-    """Which boxes are not those around their masks (M, 4); NaN where a mask has none."""
-    with np.errstate(invalid="ignore", divide="ignore"):
-        side = np.clip(np.minimum(boxes[:, 2:], around[:, 2:]) - np.maximum(boxes[:, :2], around[:, :2]), 0, None)
-        one, two = ((b[:, 2] - b[:, 0]) * (b[:, 3] - b[:, 1]) for b in (boxes, around))
-        common = side.prod(1)
-        found: np.ndarray = (common / (one + two - common) < 0.5) & (np.abs(boxes - around).max(1) > 2.0)
-    return found
-
-
 def _boxes_beside(t: Table) -> tuple[Table, list[Fault]]:
     """Boxes that overlap the bounds of their own masks by an IoU below one half, and not for a pixel or two: y counted
     from below, corners in the place of width and height. The mask is drawn point by point,
     and the box follows from it."""
     assert t.segments is not None
-    around = t.segments.bounds()
-    apart = _blocks(_lie_apart, t.boxes, around)
-    if not apart.any():
+    doubt = np.flatnonzero(~t.sound)
+    if not blocks(apart, t.boxes[doubt], t.segments.take(doubt).bounds()).any():
         return t, []
-    if 2 * apart.sum() > np.isfinite(around).all(1).sum():  # of the whole set, not of single records
-        apart = np.abs(t.boxes - around).max(1) > 2.0
+    around = t.segments.bounds()
+    beside = blocks(apart, t.boxes, around)
+    if 2 * beside.sum() > np.isfinite(around).all(1).sum():  # of the whole set, not of single records
+        beside = np.abs(t.boxes - around).max(1) > 2.0
     faults = []
-    for k in np.flatnonzero(apart):
+    for k in np.flatnonzero(beside):
         i = int(t.image[k])
         box, own = (", ".join(f"{v:.6g}" for v in b[k]) for b in (t.boxes, around))
         faults.append(Fault(
@@ -294,8 +256,8 @@ def _boxes_beside(t: Table) -> tuple[Table, list[Fault]]:
     h, w = t.sizes[t.image].T
     limit = np.stack([w, h, w, h], 1).astype(np.float64)
     cut = np.clip(around, 0.0, limit)
-    apart &= ((cut[:, 2:] > cut[:, :2]).all(1))
-    return replace(t, boxes=np.where(apart[:, None], cut, t.boxes)), faults
+    beside &= ((cut[:, 2:] > cut[:, :2]).all(1))
+    return replace(t, boxes=np.where(beside[:, None], cut, t.boxes)), faults
 
 
 # ---------------------------------------------------------------- finishing
@@ -312,7 +274,7 @@ def finish(
     Raises DataError for what is not safe to mend, and with `on_fault="refuse"` for any fault; "report" never raises for
     faults of records.
     """
-    t, faults, sizes = vet(draft.table, draft.root, draft.follow_links, draft.out)
+    t, faults = vet(draft.table, draft.root, draft.follow_links, draft.out)
     faults = draft.faults + faults
     if (other := _misread(draft)) is not None:
         faults.append(other)
@@ -330,7 +292,7 @@ def finish(
         faults.append(wrong)
     if select is not None:
         at = np.asarray(select(t.files), dtype=np.int64)
-        t, sizes = t.images(at), [sizes[k] for k in at]
+        t = t.images(at)
     have, semantic, frequency = draft.classes, draft.semantic, draft.frequency
     if classes is not None and classes.names != have.names:
         t, have, semantic = _relabel(t, draft, classes)
@@ -341,13 +303,16 @@ def finish(
         semantic, kinds = with_background(have), (*kinds, "semantic")
     info = Info(name, draft.format, have, kinds, semantic, draft.panoptic, draft.points, white, frequency=frequency,
                 difficult=draft.crowds == "difficult")
-    return Records(t, info, draft, faults, split, sizes)
+    return Records(t, info, draft, faults, split)
 
 
 def _misread(draft: Draft) -> Fault | None:
     """The fault of boxes that were written by another rule than they are read by."""
     t = draft.table
     bare = np.ones(len(t.boxes), dtype=bool) if t.segments is None else t.segments.absent()
+    doubt = ~t.sound  # a sound box is neither a fraction nor wrong: with so few others there is nothing to look for
+    if 2 * doubt.sum() < len(bare) and (doubt & bare).sum() <= SHARE * (t.sound & bare).sum():
+        return None
     found = misread(t.boxes, t.sizes[t.image], bare, draft.spelt) if len(t.boxes) else None
     return None if found is None else Fault(draft.source, "", "box", *found, False, "boxes in other numbers")
 
@@ -380,7 +345,7 @@ def _about_points(draft: Draft, t: Table, split: str) -> list[str]:
 
 def _white(files: Sequence[str], draft: Draft, scale: Callable[[], Sequence[Path]] | None) -> float | None:
     """One scale for the pictures of a split that have more than 8 bits, and a note of it."""
-    paths = [draft.root / f for f in files if may_be_wide(f)]
+    paths = [draft.root / f for f in perhaps_wide(files)]
     if cut := cut_to_8_bits(paths):
         draft.notes.append(cut)
     found = white_of(paths)

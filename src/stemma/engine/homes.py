@@ -1,10 +1,12 @@
-"""Which wing a task belongs to, and what its trainings read of a recipe. The heads of the wings' packages tell it, so
-that a card is shown before anything that trains is imported.
+"""Which wing a task belongs to, what its trainings read of a recipe, and what to begin with on data. The heads of the
+wings' packages and their modules `first` tell it, so that a card is shown, and data are looked at, before anything that
+trains is imported.
 """
 from __future__ import annotations
 
 import functools
 import importlib
+import importlib.util
 import pkgutil
 from collections.abc import Iterable
 from typing import Any
@@ -40,9 +42,29 @@ def unread(task: str, recipe: Recipe) -> tuple[str, ...]:
     return (*head.UNREAD, *(head.idle(recipe) if hasattr(head, "idle") else ()))
 
 
+def first_command(
+    where: str, format: str | None = None, data_options: dict[str, Any] | None = None
+) -> dict[str, str] | None:
+    """{"command", "says"} of the first wing that knows what to begin with on the data at `where`; None where none
+    does. Raises what a wing says of data that it cannot open, where no other one can."""
+    wrong: StemmaError | None = None
+    for name in dict.fromkeys(homes().values()):
+        there = importlib.util.find_spec(f"{__package__}.{name}.first") is not None
+        head = importlib.import_module(f"{__package__}.{name}.first") if there else None
+        asked = getattr(head, "first_command", None)
+        try:
+            if asked is not None and (found := asked(where, format, data_options)) is not None:
+                return dict(found)
+        except StemmaError as error:
+            wrong = wrong or error
+    if wrong is not None:
+        raise wrong
+    return None
+
+
 def lies_in(path: str, beginnings: Iterable[str]) -> bool:
     """Whether a dotted path is one of these or lies below it."""
     return any(path == b or path.startswith(f"{b}.") for b in beginnings)
 
 
-__all__ = ["head_of", "homes", "lies_in", "name_of", "unread"]
+__all__ = ["first_command", "head_of", "homes", "lies_in", "name_of", "unread"]

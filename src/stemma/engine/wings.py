@@ -74,7 +74,7 @@ class Wing(Protocol):
     # What not every wing has: GUESTS, tasks of other wings whose systems it compares with its own (it trains them by
     # `train` of this module and measures them itself; what `Ready.told` holds comes back in `Job.told`);
     # latency(folders, data, format, device) -> how long an answer takes, where comparisons
-    # tell it; first_command(where, format, data_options) -> what to begin with on data, and why, or None.
+    # tell it. Beside this module a wing may have `first` (`homes.first_command`).
     # Where a system may be a network by a paper's protocol, `PAPER@NETWORK`, it offers besides NETWORKS = True,
     # label(network) -> what it is called, and stands_for(word) -> "PAPER@NETWORK", or None.
 
@@ -131,24 +131,6 @@ def check_sets(card: Paper, sets: dict[str, Any] | None) -> None:
     for path in sets or ():
         if path.startswith("recipe.") and lies_in(path.removeprefix("recipe."), unread):
             raise StemmaError(f"'{path}' means nothing here: {card.cli_name} {wing_of(card.task).ABOUT}; leave it out")
-
-
-def first_command(
-    where: str, format: str | None = None, data_options: dict[str, Any] | None = None
-) -> dict[str, str] | None:
-    """{"command", "says"} of the first wing that knows what to begin with on the data at `where`; None where none
-    does. Raises what a wing says of data that it cannot open, where no other one can."""
-    wrong: StemmaError | None = None
-    for task in {name: task for task, name in homes().items()}.values():  # one of each wing
-        asked = getattr(wing_of(task), "first_command", None)
-        try:
-            if asked is not None and (found := asked(where, format, data_options)) is not None:
-                return dict(found)
-        except StemmaError as error:
-            wrong = wrong or error
-    if wrong is not None:
-        raise wrong
-    return None
 
 
 def stands_for(name: str) -> str | None:
@@ -221,5 +203,5 @@ def weights(card: Paper, preset: str, sets: dict[str, Any] | None = None) -> dic
     return found
 
 
-__all__ = ["Asked", "Ready", "Wing", "call", "check_sets", "evaluate", "export", "first_command", "name_of",
+__all__ = ["Asked", "Ready", "Wing", "call", "check_sets", "evaluate", "export", "name_of",
            "named", "predict", "stands_for", "together", "train", "weights", "wing_of"]

@@ -29,13 +29,14 @@ from stemma.core.values import flag, ident
 
 from ..files import SPLIT_WORD, given_folder, remembered, split_name
 from ..finding import Pictures, below_common, foreign, plain_name, same_letters
-from ..images import check_name, listing, shown
+from ..images import check_name, is_plain, listing, shown
 from ..options import spelled
 from ..records import OUT, Draft, Fault, table
 from . import amodal, columns, rle
 from .documents import load_json, numbers, real, whole, write_json
 from .points import OTHER_SIGMA, points_of
 from .segments import Segments
+from .sound import sound
 
 FORMAT = "coco"
 # groups that are not meant when `instances` lies beside them
@@ -247,19 +248,19 @@ def split_within(folder: str) -> str:
 
 def located(
     root: Path, inside: str, files: Sequence[str], ids: np.ndarray, split: str, source: Path, faults: list[Fault],
-    notes: list[str], follow_links: bool = False,
+    notes: list[str], follow_links: bool = False, plain: bool = False,
 ) -> tuple[list[str], np.ndarray]:
     """(paths of the pictures below the root, bool (I,) of the records that keep one).
 
     Names that are paths of another machine, and names of which not one leads anywhere, are looked for by their last
-    parts among the pictures that are there; nothing outside is opened.
+    parts among the pictures that are there; nothing outside is opened. plain: nothing can be wrong with any name.
     """
     folder = split_within(inside)
     if folder and split in ("train", "val", "test") and folder != split:
         notes.append(f"the pictures of split '{split}' are taken from {inside}, where its file names are found")
     paths = [f"{inside}/{f}" if inside else f for f in files]
     keep = np.ones(len(files), dtype=bool)
-    astray, there = _astray(root, files, paths)
+    astray, there = _astray(root, files, paths, plain)
     if not astray:
         return paths, keep
     pictures, found = Pictures(root, follow_links=follow_links), 0
@@ -286,13 +287,13 @@ def located(
     return paths, keep
 
 
-def _astray(root: Path, files: Sequence[str], paths: Sequence[str]) -> tuple[dict[int, str], bool]:
+def _astray(root: Path, files: Sequence[str], paths: Sequence[str], plain: bool) -> tuple[dict[int, str], bool]:
     """(place in the list -> why, of the names that have to be looked for; whether some of the pictures are where they
     are said to be). "foreign": a path of another machine. "spelt": no file, and perhaps for its letters' sake.
     "missing": no file; looked for where no name is foreign. Nothing where every name of a sample leads to a file."""
     known = [(root / paths[k]).is_file() for k in _sample(len(files))]
     out = {}
-    for k, name in enumerate(files):
+    for k, name in enumerate(() if plain else files):
         if foreign(name):
             out[k] = "foreign"
         elif (not name.isascii() or "%" in name) and not (root / paths[k]).is_file():
@@ -305,8 +306,7 @@ def _astray(root: Path, files: Sequence[str], paths: Sequence[str]) -> tuple[dic
 
 def _sample(n: int) -> list[int]:
     """At most 32 places of a list of n, evenly."""
-    found: list[int] = np.unique(np.linspace(0, n - 1, min(n, 32)).astype(int)).tolist()
-    return found
+    return sorted(set(np.linspace(0, n - 1, min(n, 32)).astype(int).tolist()))
 
 
 def _no_path(name: str, source: Path, number: Any) -> Fault:
@@ -489,7 +489,8 @@ def read(where: Path, source: Path, *, split: str = "", images: str | Path | Non
     if root_row is not None:
         notes.append(f"the category {root_row['name']!r} has no annotation and is the supercategory of all others: it "
                      "is left out of the classes")
-    files, there = located(root, inside, files, ids, split, source, faults, notes, follow_links)
+    files, there = located(root, inside, files, ids, split, source, faults, notes, follow_links,
+                           pictures.plain)
 
     searched, frequency = _searched(pictures.federated, index, label_of, categories)
     if searched is not None:
@@ -499,20 +500,22 @@ def read(where: Path, source: Path, *, split: str = "", images: str | Path | Non
         of = {ident(k): (int(h), int(w)) for k, (h, w) in zip(index, sizes, strict=True)}
         rows = columns.gathered(amodal.modal(raw, of, said, faults, notes))
     keep, at, kind, number, out = _belonging(rows, files, there, index, label_of, said, faults)
-    record = number.tolist()
     if searched is not None:
         nowhere = [frozenset(x.tolist()) for x, _ in searched]
-        faults += [Fault(said, f"annotation {record[n]} of {files[i]}", "category_id", "is of the class "
+        faults += [Fault(said, f"annotation {number[n]} of {files[i]}", "category_id", "is of the class "
                          f"{classes.names[c]!r}, and neg_category_ids of its picture says that there is none",
                          "it counts as there", True, "absent class", files[i])
                    for n, (i, c) in enumerate(zip(at.tolist(), kind.tolist())) if c in nowhere[i]]
     odd = [(int(n), rows.odd[int(k)]) for n, k in enumerate(keep) if int(k) in rows.odd] if rows.odd else []
-    boxes = rows.boxes[keep]
+    def kept(column: np.ndarray) -> np.ndarray:
+        return column[keep] if len(keep) < len(column) else column  # of all of them without a copy
+
+    boxes = kept(rows.boxes)
     if odd:
         boxes[[n for n, _ in odd]] = numbers([a.get("bbox") for _, a in odd], 4)
         if other := [n for n, a in odd if isinstance(a.get("bbox"), list) and len(a["bbox"]) not in (0, 4)]:
             notes.append(f"{len(other)} annotations have a 'bbox' that is not four numbers, the first annotation "
-                         f"{record[other[0]]}; x, y, width and height are read, and no box that is turned")
+                         f"{number[other[0]]}; x, y, width and height are read, and no box that is turned")
     boxes[:, 2:] += boxes[:, :2]
     segments: Segments | None = rows.segments.take(keep)
     assert segments is not None
@@ -522,7 +525,7 @@ def read(where: Path, source: Path, *, split: str = "", images: str | Path | Non
             around, wrong = rle.around(segments[n], *sizes[i].tolist())
             if around is not None:
                 boxes[n] = around
-            faults.append(Fault(said, f"annotation {record[n]} of {files[i]}", "bbox",
+            faults.append(Fault(said, f"annotation {number[n]} of {files[i]}", "bbox",
                                 "the box is missing" + (f" and the mask {wrong}" if wrong else ""),
                                 OUT if wrong else "it is taken from the mask", True, "no box", files[i]))
             if wrong:
@@ -537,24 +540,24 @@ def read(where: Path, source: Path, *, split: str = "", images: str | Path | Non
     if len(bare) == len(segments):
         segments = None
     else:
-        faults += [Fault(said, f"annotation {record[k]}", "segmentation", "has no mask, where others have one",
+        faults += [Fault(said, f"annotation {number[k]}", "segmentation", "has no mask, where others have one",
                          "its box is taken as the mask", True, "no mask")
                    for k in bare]
-    area, visible, crowd, ignore = (c[keep] for c in (rows.area, rows.visible, rows.crowd, rows.ignore))
+    area, visible, crowd, ignore = map(kept, (rows.area, rows.visible, rows.crowd, rows.ignore))
     flat = _Flat(rows, keep, odd)
     points = points_of(categories) or flat.unnamed(notes)
-    keypoints = flat.shaped(record, points, said, faults) if points is not None and flat.there else None
+    keypoints = flat.shaped(number, points, said, faults) if points is not None and flat.there else None
     for n, a in odd:
         area[n], visible[n] = real(a.get("area")), real(a.get("vis_ratio"))
     for key, column in (("iscrowd", crowd), ("ignore", ignore)) if odd else ():
-        column[[n for n, _ in odd]] = crowds([a for _, a in odd], [record[n] for n, _ in odd], said, faults, key)
+        column[[n for n, _ in odd]] = crowds([a for _, a in odd], [number[n] for n, _ in odd], said, faults, key)
     if aside := int((ignore & ~crowd).sum()):
         notes.append(f"{aside} annotations have 'ignore' 1, as COCO's older files mark what neither gains nor costs: "
                      "they are crowds")
         crowd |= ignore
     shares = {n: a.get("vis_ratio") for n, a in odd if a.get("vis_ratio") is not None and np.isnan(visible[n])}
     for n, share in (shares | {n: visible[n] for n in np.flatnonzero((visible < 0) | (visible > 1)).tolist()}).items():
-        faults.append(Fault(said, f"annotation {record[n]} of {files[int(at[n])]}", "vis_ratio",
+        faults.append(Fault(said, f"annotation {number[n]} of {files[int(at[n])]}", "vis_ratio",
                             f"is {str(share)[:40]}, no share from 0 to 1", "how much can be seen counts as unknown",
                             True, "no share"))
         visible[n] = math.nan
@@ -566,7 +569,7 @@ def read(where: Path, source: Path, *, split: str = "", images: str | Path | Non
     t = table(
         files, sizes, ids, at, boxes, kind, said, crowd=crowd, area=area, record=number, word="annotation",
         segments=segments, keypoints=keypoints, amodal=[wholes.get(n) for n in range(len(at))] if hidden else None,
-        depth=[ordered.get(k, ()) for k in index] if ordered else None,
+        depth=[ordered.get(k, ()) for k in index] if ordered else None, sound=kept(rows.sound),
         visible=None if np.isnan(visible).all() else visible,
     )
     t.searched = searched
@@ -586,10 +589,21 @@ def _plain(source: Path) -> columns.Plain | None:
         if not isinstance(doc.categories, list):
             return None
         found = columns.Plain(doc.digest, doc.categories, _listed(doc.images(), source), doc.annotations())
+        found.rows.sound = _sound(found)
     except (columns.NotPlain, OSError):
         return None
     if known is not None and columns.stamp(source) == known:
         columns.keep(source, known, looks_like(source), found)
+    return found
+
+
+def _sound(doc: columns.Plain) -> np.ndarray:
+    """bool (n,): the annotations of which a vetting would say nothing, whatever pictures are there."""
+    rows, boxes = doc.rows, doc.rows.boxes.copy()
+    boxes[:, 2:] += boxes[:, :2]
+    sizes = np.concatenate([doc.images.sizes, np.zeros((1, 2), dtype=np.int64)])  # the last of those of no picture
+    found = sound(boxes, rows.area, rows.segments, sizes[_places(rows.image, dict(zip(doc.images.keys, count())))])
+    found[list(rows.odd)] = False
     return found
 
 
@@ -625,7 +639,7 @@ def _listed(rows: Iterable[Any], source: Path) -> columns.Listed:
 
     files, sizes, ids, index = _by_id(*read_images(seen(), source, faults))
     said = [[f.record, f.field, f.problem, f.mend, f.safe, f.kind] for f in faults]
-    return columns.Listed(files, sizes, ids, list(index), said, federated)
+    return columns.Listed(files, sizes, ids, list(index), said, federated, all(map(is_plain, files)))
 
 
 def _places(ids: np.ndarray, index: Mapping[Any, int]) -> np.ndarray:
@@ -767,8 +781,7 @@ class _Flat:
     """The keypoints of the annotations that are kept, as flat lists of the file."""
 
     def __init__(self, rows: columns.Annotations, keep: np.ndarray, odd: Sequence[tuple[int, Any]]):
-        self.values, self.lengths = rows.points, rows.lengths[keep]
-        self.starts = (np.cumsum(np.maximum(rows.lengths, 0)) - np.maximum(rows.lengths, 0))[keep]
+        self.values, self.lengths, self.every, self.keep = rows.points, rows.lengths[keep], rows.lengths, keep
         self.odd = {n: a["keypoints"] for n, a in odd if "keypoints" in a}
         self.there = bool(self.odd) or bool((self.lengths >= 0).any())
 
@@ -785,12 +798,13 @@ class _Flat:
                      f"point_{k - 1}. Write 'keypoints' (names) and 'skeleton' into the category")
         return Points(tuple(f"point_{i}" for i in range(k)), tuple(range(k)), (), (OTHER_SIGMA,) * k)
 
-    def shaped(self, record: Sequence[int], points: Points, said: str, faults: list[Fault]) -> np.ndarray:
+    def shaped(self, record: np.ndarray, points: Points, said: str, faults: list[Fault]) -> np.ndarray:
         """float64 (n, K, 3); what are no K points counts as unlabelled, and is named."""
         k = len(points.names)
         out = np.zeros((len(self.lengths), k, 3))
         right = np.flatnonzero(self.lengths == 3 * k)
-        out[right] = self.values[self.starts[right, None] + np.arange(3 * k)].reshape(-1, k, 3)
+        starts = (np.cumsum(np.maximum(self.every, 0)) - np.maximum(self.every, 0))[self.keep]
+        out[right] = self.values[starts[right, None] + np.arange(3 * k)].reshape(-1, k, 3)
         wrong = (self.lengths > 0) & (self.lengths != 3 * k)
         for n, flat in self.odd.items():
             if flat:

@@ -41,7 +41,7 @@ from .segments import Growing, Segments, Store
 
 KEPT = 1 << 24  # bytes of a file from which on its columns are kept
 _TURNED = re.compile(rb'"rotation"\s*:\s*"?-?[\d.]*[1-9]')
-VERSION = 5  # of the kept columns
+VERSION = 6  # of the kept columns, and of what `sound` says of them
 _BLOCK = 1 << 22
 _ROWS = 16  # that are parsed before their numbers are taken: few enough to lie in a processor's cache
 _HIDDEN = ("regions", *VISIBLE, "amodal", *LATER)
@@ -112,6 +112,7 @@ class Annotations:
     points: Float[np.ndarray, " q"]  # the keypoints of all annotations, one behind the other
     lengths: Int[np.ndarray, " n"]  # how many of them each has; -1 without the field
     odd: dict[int, Any]
+    sound: Bool[np.ndarray, " n"]  # those of which a vetting says nothing; none of `odd` is
     unread: dict[str, int] = field(default_factory=dict)  # what is said besides -> how often
 
     def __len__(self) -> int:
@@ -163,7 +164,7 @@ class _Growing:
         return Annotations(number, image, category, numbers[:, :4].copy(), numbers[:, 4].copy(), numbers[:, 5].copy(),
                            np.array(self.crowd, dtype=bool), np.array(self.ignore, dtype=bool),
                            self.segments.segments(), np.array(self.points, dtype=np.float64),
-                           np.array(self.lengths, dtype=np.int64), self.odd, unread)
+                           np.array(self.lengths, dtype=np.int64), self.odd, np.zeros(len(number), dtype=bool), unread)
 
 
 def gathered(rows: Iterable[Any]) -> Annotations:
@@ -300,6 +301,7 @@ class Listed:
     keys: list[Any]  # the ids as the document has them (`ident`)
     faults: list[list[Any]]  # the fields of each `Fault`, less the file
     federated: list[dict[str, Any]]  # of LVIS's records, what says where was searched
+    plain: bool  # nothing can be wrong with any of the files' names
 
 
 @dataclass
@@ -312,7 +314,7 @@ class Plain:
     rows: Annotations
 
 
-_COLUMNS = ("number", "image", "category", "boxes", "area", "visible", "crowd", "ignore", "lengths")
+_COLUMNS = ("number", "image", "category", "boxes", "area", "visible", "crowd", "ignore", "lengths", "sound")
 
 
 def _place(path: Path) -> Path:
@@ -345,10 +347,10 @@ def _written(plain: Plain) -> dict[str, Any]:
     """The columns and, as JSON, the rest."""
     r, t, i = plain.rows, plain.rows.segments.store, plain.images
     text = {"digest": plain.digest, "categories": plain.categories, "files": i.files, "keys": i.keys,
-            "faults": i.faults, "federated": i.federated, "odd": [list(r.odd), list(r.odd.values())],
-            "others": [list(t.others), list(t.others.values())], "unread": r.unread}
+            "faults": i.faults, "federated": i.federated, "plain": i.plain, "unread": r.unread,
+            "odd": [list(r.odd), list(r.odd.values())], "others": [list(t.others), list(t.others.values())]}
     return {name: np.ascontiguousarray(getattr(r, name)) for name in _COLUMNS} | {
-        "sizes": i.sizes, "ids": i.ids, "keypoints": r.points, "rings": t.rings, "first": t.first, "bounds": t.bounds,
+        "sizes": i.sizes, "ids": i.ids, "keypoints": r.points, "rings": t.rings, "first": t.first,
         "points": t.points, "text": np.frombuffer(json.dumps(text).encode(), dtype=np.uint8)}
 
 
@@ -368,10 +370,11 @@ def kept(path: Path, known: str) -> Plain | None:
         if c["stamp"].tolist() != [known]:
             return None
         text = _value(c["text"].tobytes())
-        store = Store(c["points"], c["rings"], c["first"], c["bounds"], dict(zip(*text["others"], strict=True)))
+        store = Store(c["points"], c["rings"], c["first"], dict(zip(*text["others"], strict=True)))
         rows = Annotations(**{name: c[name] for name in _COLUMNS}, segments=Segments(store), points=c["keypoints"],
                            odd=dict(zip(*text["odd"], strict=True)), unread=text["unread"])
-        images = Listed(text["files"], c["sizes"], c["ids"], text["keys"], text["faults"], text["federated"])
+        images = Listed(text["files"], c["sizes"], c["ids"], text["keys"], text["faults"], text["federated"],
+                        text["plain"])
         return Plain(text["digest"], text["categories"], images, rows)
     except (NotPlain, *_DAMAGED):
         return None
@@ -381,18 +384,18 @@ def _arrays(path: Path) -> dict[str, np.ndarray]:
     """What `np.load` gives of an .npz that is not compressed, its checksums held, in a fifth of the time: it reads a
     quarter of a megabyte at once, and each twice."""
     out: dict[str, np.ndarray] = {}
+    room = path.stat().st_size
     with open(path, "rb") as f, zipfile.ZipFile(f) as z:
-        whole = memoryview(mmap.mmap(f.fileno(), 0, access=mmap.ACCESS_READ))
         for info in z.infolist():
-            at = info.header_offset + 30 + sum(struct.unpack_from("<HH", whole, info.header_offset + 26))
-            part = whole[at : at + info.file_size]
-            if info.compress_type or len(part) != info.file_size or zlib.crc32(part) != info.CRC:
+            f.seek(info.header_offset + 26)
+            f.seek(sum(struct.unpack("<HH", f.read(4))), io.SEEK_CUR)
+            raw = np.empty(info.file_size if info.file_size <= room else 0, np.uint8)
+            if info.compress_type or f.readinto(raw.data) != info.file_size or zlib.crc32(raw.data) != info.CRC:
                 raise zipfile.BadZipFile
-            head = io.BytesIO(part[:4096])
+            head = io.BytesIO(raw[:4096].tobytes())
             np.lib.format.read_magic(head)
             shape, _, dtype = np.lib.format.read_array_header_1_0(head)
-            values = np.frombuffer(part, dtype, offset=head.tell()).reshape(shape)
-            out[info.filename.removesuffix(".npy")] = values.copy()  # what is mapped would go with the file
+            out[info.filename.removesuffix(".npy")] = raw[head.tell() :].view(dtype).reshape(shape)
     return out
 
 

@@ -365,7 +365,7 @@ def kind_of(where: Path, source: Source, maps: Sequence[str], asked: str | None 
 
 def _map(folder: Folder, name: str) -> np.ndarray:
     """A map as it is stored. Raises DataError where it cannot be read, or leads outside."""
-    folder.size(name)
+    folder.has(name)
     return read_map(folder.root / name)
 
 

@@ -109,7 +109,7 @@ def read(
         if not there[n]:
             continue  # named with its picture
         try:
-            bare = folder.size(paths[n], said, f"image {ids[n]}") < 0
+            bare = not folder.has(paths[n], said, f"image {ids[n]}")
         except DataError as e:
             faults.append(Fault.of(e, "path"))
             there[n] = False

@@ -27,8 +27,22 @@ class Store:
     points: Float[np.ndarray, " P"] | Int[np.ndarray, " P"]  # x, y, x, y, ...; int32: in hundredths
     rings: Int[np.ndarray, " R1"]  # where each polygon begins in `points`, and the end of the last
     first: Int[np.ndarray, " S1"]  # where the polygons of each row begin in `rings`, and the end of the last
-    bounds: Float[np.ndarray, "S 4"]  # of the polygons of a row; NaN without any, and in `others`
     others: dict[int, Any]  # run lengths, and what is no outline; None for what was taken away
+
+    def bounds(self) -> Float[np.ndarray, "S 4"]:
+        """Around the polygons of each row; NaN without any, and in `others`."""
+        some = self.first[1:] > self.first[:-1]
+        found = np.full((len(self.first) - 1, 4), np.nan)
+        if some.any():
+            starts, rows = self.rings[:-1] // 2, self.first[:-1][some]
+            for axis in (0, 1):
+                line = self.points[axis::2]
+                found[some, axis] = np.minimum.reduceat(np.minimum.reduceat(line, starts), rows)
+                found[some, axis + 2] = np.maximum.reduceat(np.maximum.reduceat(line, starts), rows)
+            if self.points.dtype == np.int32:
+                found /= 100
+        found[list(self.others)] = np.nan
+        return found
 
 
 class Segments(Sequence[Any]):
@@ -94,7 +108,9 @@ class Segments(Sequence[Any]):
 
     def bounds(self) -> Float[np.ndarray, "O 4"]:
         """`rle.all_bounds` of vetted outlines."""
-        out = self.store.bounds[self.at]
+        if 16 * len(self.at) < len(self.store.first):
+            return rle.all_bounds(self[:])
+        out = self.store.bounds()[self.at]
         odd = self.odd()
         if odd:
             out[odd] = rle.all_bounds([self[k] for k in odd])
@@ -162,22 +178,13 @@ class Growing:
         points = np.frombuffer(self.cents or b"", np.int32) if self.cents is not None else np.frombuffer(self.whole)
         rings, first = (np.concatenate([[0], np.cumsum(np.array(x, dtype=np.int64))]).astype(np.int64)
                         for x in (self.lengths, self.counts))
-        some = first[1:] > first[:-1]
-        bounds = np.full((len(first) - 1, 4), np.nan)
-        if len(rings) > 1:
-            starts, rows = rings[:-1] // 2, first[:-1][some]
-            for axis in (0, 1):
-                line = points[axis::2]
-                bounds[some, axis] = np.minimum.reduceat(np.minimum.reduceat(line, starts), rows)
-                bounds[some, axis + 2] = np.maximum.reduceat(np.maximum.reduceat(line, starts), rows)
-            if points.dtype == np.int32:
-                bounds /= 100
-        found = Segments(Store(points, rings, first, bounds, self.others))
-        with np.errstate(invalid="ignore"):
-            wild = some & ~((bounds > -rle.FAR) & (bounds < rle.FAR)).all(1)
-        for s in np.flatnonzero(wild).tolist():
-            self.others[s] = [r.tolist() for r in found._row(s)]
-            bounds[s] = np.nan
+        found = Segments(Store(points, rings, first, self.others))
+        far = rle.FAR * (100 if points.dtype == np.int32 else 1)
+        if len(points) and not (points.min() > -far and points.max() < far):
+            bounds = found.store.bounds()
+            wild = (first[1:] > first[:-1]) & ~((bounds > -rle.FAR) & (bounds < rle.FAR)).all(1)
+            for s in np.flatnonzero(wild).tolist():
+                self.others[s] = [r.tolist() for r in found._row(s)]
         return found
 
 

@@ -7,8 +7,6 @@ from typing import Any
 from torch import nn
 
 from ...core.types import StemmaError
-from ...data.editing.open import is_asked_about, is_edits, weighed
-from ...data.finding import each_of
 from ..running import checkpoint
 from ..running.runs import Run
 from . import GUESTS, TASKS
@@ -34,16 +32,5 @@ def export(model: nn.Module | Run | str | Path, *given: Any, **options: Any) -> 
                       "between; there is no one graph of a picture to export")
 
 
-def first_command(where: str, format: str | None = None,
-                  data_options: dict[str, Any] | None = None) -> dict[str, str] | None:
-    """The command to begin with on edits; None on other data."""
-    if not is_edits(where):
-        return None
-    paper = "instruct-diffusion" if any(is_asked_about(weighed(p)[1]) for p in each_of(where)) else "instruct-pix2pix"
-    return {"command": f"stemma train {paper} --data {where} --budget 10m",
-            "says": "the small preset learns at 16 pixels; --size 32 sees more and takes longer, --preset paper "
-            "wants a GPU"}
-
-
-__all__ = ["ABOUT", "GUESTS", "INSTEAD", "SCORES", "TASKS", "evaluate", "export", "first_command", "predict",
+__all__ = ["ABOUT", "GUESTS", "INSTEAD", "SCORES", "TASKS", "evaluate", "export", "predict",
            "prepare", "train", "trial"]

@@ -9,6 +9,7 @@ from ...data.formats import is_scenes, module_of
 from ...data.mix import is_mixture, parts_of
 from ...data.open import suited
 from ..running.asked import find_pictures
+from .advice import first_command
 from .reading import reading
 
 
@@ -32,4 +33,4 @@ def pictures(images: Any) -> None:
         find_pictures(images)
 
 
-__all__ = ["look", "pictures"]
+__all__ = ["first_command", "look", "pictures"]

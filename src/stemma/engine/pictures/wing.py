@@ -15,7 +15,6 @@ from ...data.subset import spread
 from ..running import checkpoint
 from ..wings import Asked, Ready
 from . import TASKS, begin, outside, results, starts
-from .begin import first_command
 from .export import export
 from .fit import train
 from .measure import evaluate
@@ -77,5 +76,5 @@ def prepare(asked: Asked) -> Ready:
                  begins)
 
 
-__all__ = ["ABOUT", "INSTEAD", "SCORES", "TASKS", "evaluate", "export", "first_command", "latency",
+__all__ = ["ABOUT", "INSTEAD", "SCORES", "TASKS", "evaluate", "export", "latency",
            "predict", "prepare", "train", "trial", "weights"]

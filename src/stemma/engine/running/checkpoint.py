@@ -29,7 +29,8 @@ from ...core.training import trained_as
 from ...core.types import Classes, DataError, Info, Points, StemmaError, at_least
 from ...data.proposals import sourced
 from ...parts.backbones.onto import onto_timm
-from ...parts.backbones.timm_backbone import DEPTHS, no_pretrained
+from ...parts.backbones.timm_backbone import no_pretrained
+from ...parts.packaged import DEPTHS
 from .places import KEY, checked, find
 
 FORMAT = 1

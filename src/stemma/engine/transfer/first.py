@@ -3,10 +3,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
+from ...core.samples import DataError
 from ...data.classes import folders
 from ...data.finding import each_of
 from ...data.labelled import drawn_sets, open_set
+from . import TASKS
 
 NETWORKS = True  # beside its papers, names may be those of networks
 
@@ -18,4 +21,21 @@ def look(data: str, format: str | None, tasks: Sequence[str] = (), run: str | No
         open_set(data)
 
 
-__all__ = ["look"]
+def first_command(where: str, format: str | None = None,
+                  data_options: dict[str, Any] | None = None) -> dict[str, str] | None:
+    """A comparison of two networks, for a folder of class folders; None for other data."""
+    if format or data_options or not Path(where).is_dir():
+        return None
+    try:
+        found = open_set(where)
+    except DataError:
+        return None
+    from ...core import paper as papers  # which brings torch: for these data alone
+
+    takers = " and ".join(p.cli_name for p in papers.papers() if p.task in TASKS)
+    return {"command": f"stemma compare tiny-8 tiny-16 --data {where}",
+            "says": f"{len(found.classes)} classes of pictures: {takers} take them, which carry networks over; give "
+            "others by their timm names, or files of weights"}
+
+
+__all__ = ["first_command", "look"]

@@ -9,7 +9,8 @@ from typing import Any
 from torch import Tensor
 
 from ...core.types import StemmaError
-from ...parts.backbones.timm_backbone import DEPTHS, packaged_state
+from ...parts.backbones.timm_backbone import packaged_state
+from ...parts.packaged import DEPTHS
 from ..running import checkpoint
 from ..running.foreign import read_state
 from ..running.places import KEY

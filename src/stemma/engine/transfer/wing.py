@@ -8,9 +8,9 @@ import torch
 from torch import nn
 
 from ...core import paper as papers
-from ...core.types import DataError, StemmaError
+from ...core.types import StemmaError
 from ...data.finding import each_of
-from ...data.labelled import open_set, open_sets
+from ...data.labelled import open_sets
 from ...data.open import absolute
 from ...data.packing import needed
 from ...parts.backbones.timm_backbone import no_pretrained
@@ -68,21 +68,6 @@ def export(model: nn.Module | Run | str | Path, path: str | Path = "model.pt2", 
     writing.put(path, lambda p: torch.export.save(graph, p), "file")
     return {"path": str(path), "format": "torch", "outputs": [name for name, _, _ in m.spec.sets], "input": [1, size,
             size, 3], "difference": apart}
-
-
-def first_command(where: str, format: str | None = None,
-                  data_options: dict[str, Any] | None = None) -> dict[str, str] | None:
-    """A comparison of two networks, for a folder of class folders; None for other data."""
-    if format or data_options or not Path(where).is_dir():
-        return None
-    try:
-        found = open_set(where)
-    except DataError:
-        return None
-    takers = " and ".join(p.cli_name for p in papers.papers() if p.task in TASKS)
-    return {"command": f"stemma compare tiny-8 tiny-16 --data {where}",
-            "says": f"{len(found.classes)} classes of pictures: {takers} take them, which carry networks over; give "
-            "others by their timm names, or files of weights"}
 
 
 def stands_for(name: str) -> str | None:
@@ -153,5 +138,5 @@ def _absolute_network(name: str) -> str:
     return str(Path(name).expanduser().resolve()) if Path(name).exists() else name
 
 
-__all__ = ["ABOUT", "INSTEAD", "NETWORKS", "SCORES", "TASKS", "evaluate", "export", "first_command",
+__all__ = ["ABOUT", "INSTEAD", "NETWORKS", "SCORES", "TASKS", "evaluate", "export",
            "label", "predict", "prepare", "stands_for", "train", "trial"]

@@ -14,8 +14,9 @@ from torch import nn
 from ...core.part import In, Part, part
 from ...core.recipe import Recipe
 from ...core.types import StemmaError
+from ..packaged import PACKAGED
 from ..trunk import Trunk
-from .timm_backbone import PACKAGED, Timm, Weights
+from .timm_backbone import Timm, Weights
 from .timm_shape import SIDES, examined, outline, places
 
 INNER = ("of", "body")  # what parts that stand around a backbone call it

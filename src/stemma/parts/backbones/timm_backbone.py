@@ -18,16 +18,12 @@ from torch import Tensor
 from ...core.part import In
 from ...core.types import StemmaError
 from ...core.values import keywords
+from ..packaged import DEPTHS, PACKAGED
 from ..trunk import Trunk
 from .even import SIDE, unit
 from .timm_shape import SIDES, Shape, examined, places
 
 Weights = Literal["none", "timm", "package"]
-# the networks whose weights `stemma-vision[weights]` brings, and the blocks of their stages; normalised with mean = std
-# = 0.5
-DEPTHS = {"tf_efficientnet_lite0": (1, 2, 2, 3, 3, 4, 1), "tf_efficientnet_lite1": (1, 3, 3, 4, 4, 5, 1),
-          "tf_efficientnet_lite2": (1, 3, 3, 4, 4, 5, 1)}
-PACKAGED = "tf_efficientnet_lite0"  # the one that is taken where none is named
 _wanted: ContextVar[bool] = ContextVar("pretrained_weights_wanted", default=True)
 
 
