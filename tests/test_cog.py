@@ -489,26 +489,6 @@ def test_near_concepts_are_told_better_than_far_ones(tmp_path: Path, learned: Le
 
 
 @pytest.mark.whole
-def test_real_digits_of_which_half_were_seen(tmp_path: Path, learned: Learned) -> None:
-    """scikit-learn's handwritten digits: a network that has learned 0 to 4 tells 5 to 9 by a linear classifier of its
-    features, where random weights are at .85 or more, so that it is the gap that counts."""
-    from sklearn.datasets import load_digits
-
-    x, y = load_digits(return_X_y=True)
-    x = np.rint(x * 15.9).astype(np.uint8).reshape(-1, 8, 8)
-    for name, some in (("seen", y < 5), ("new", y >= 5)):
-        np.savez(tmp_path / f"{name}.npz", x=x[some], y=y[some])
-    run = stemma.train("imagenet-cog", str(tmp_path / "new.npz"), "75steps", "small", tmp_path / "run", progress=False,
-                       device="cpu", sets={"source.data": str(tmp_path / "seen.npz"), "network.name": "tiny-8",
-                                           "probe.trials": 6, "probe.shots": ()})
-    one = run.record["results"]["sets"][0]
-    m: Any = run.load()
-    random = measure.untrained(m, open_sets(tmp_path / "new.npz"), 0)["new"]
-    assert 0.8 < random < 0.97 and run.record["results"]["source"]["classes"] == 5
-    learned("errors, digits 5 to 9", 1 - one["linear"]["test"], untrained=1 - random, at_most=0.05)
-
-
-@pytest.mark.whole
 def test_a_comparison_by_levels_to_the_last_page(tmp_path: Path) -> None:
     sets = {k: v for k, v in SETS.items() if k != "network.name"}
     done = stemma.compare(["imagenet-cog@tiny-2", "imagenet-cog@tiny-4"], "drawn:L1,drawn:L3,drawn:L5", "2steps",
