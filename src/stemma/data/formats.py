@@ -154,7 +154,8 @@ def _unknown(path: Path) -> DataError:
     if packed:
         return DataError(str(path), f"holds no data set of a known format{holds}", packed, field="format")
     return DataError(str(path), f"holds no data set of a known format{holds}", tool + "Where folders have other names, "
-                     f"say --format, {flag_of('labels')} and {flag_of('images')}. Looked for: {_LOOKED}", field="format")
+                     f"say --format, {flag_of('labels')} and {flag_of('images')}. Looked for: {_LOOKED}",
+                     field="format")
 
 
 @walked_once()
