@@ -154,7 +154,8 @@ def _unknown(path: Path) -> DataError:
     if packed:
         return DataError(str(path), f"holds no data set of a known format{holds}", packed, field="format")
     return DataError(str(path), f"holds no data set of a known format{holds}", tool + "Where folders have other names, "
-                     f"say --format, {flag_of('labels')} and {flag_of('images')}. Looked for: {_LOOKED}", field="format")
+                     f"say --format, {flag_of('labels')} and {flag_of('images')}. Looked for: {_LOOKED}",
+                     field="format")
 
 
 @walked_once()
@@ -223,7 +224,8 @@ def drafts_at(path: Path, module: ModuleType, **options: Any) -> dict[str, Calla
     that its folders or lists say. Raises DataError."""
     files = options.pop("split_file", None)
     own = call(module.splits, path, **options)
-    reads = {s: partial(call, module.read, path, own[s], split=s, **options) for s in own}
+    reads: dict[str, Callable[[], Draft]] = {
+        s: partial(call, module.read, path, own[s], split=s, **options) for s in own}
     root = path if path.is_dir() else coco.data_root(path)
     if files is None and (len(own) > 1 or not any(map(division.may_say, {root, *_told(root, **options)}))):
         return reads

@@ -10,6 +10,7 @@ from .readers.pages import head
 MEDICAL = "write its slices as PNG or TIFF, and its masks beside them"
 COCO = "write its objects as COCO's JSON"
 UNPACK = "write the pictures as files, and their boxes as COCO's JSON or as the lists of metadata.jsonl"
+CITYSCAPES = "make COCO's panoptic JSON of them with cityscapesscripts' createPanopticImgs.py"
 WHOLE = ("for classes put the pictures into a folder a class, or write a train.txt with a path and a class a line; for "
          "objects write their boxes, as a CSV of filename,class,xmin,ymin,xmax,ymax")
 # (what it is, how the path of one of its files ends, what must stand in the file's first bytes, what to do)
@@ -35,7 +36,8 @@ KNOWN = (
      "detectron2.data.datasets.convert_to_coco_json"),
     ("FiftyOne's own export", r"(^|/)samples\.json", rb'"samples"\s*:', "export it as COCODetectionDataset or "
      "YOLOv5Dataset"),
-    ("a labelling tool's own JSON", r"\.json", rb'"(vector_tagging|assignment_id|label_hash|className|task_id|'
+    ("Sama's JSON", r"\.json", rb'"(vector_tagging|assignment_id)"\s*:', COCO),
+    ("a labelling tool's own JSON", r"\.json", rb'"(label_hash|className|task_id|'
      rb'jsonResponse|datasetId|export_format_version)"\s*:', "export COCO's JSON from it, or write its objects so"),
     ("SageMaker's manifest", r"\.manifest", rb'"source-ref"', COCO),
     ("MPII's points of people", r"\.json", rb'"joints(_vis)?"\s*:', "write them as COCO's keypoints"),
@@ -74,8 +76,8 @@ KNOWN = (
      rb"picture|photo|id)\w*\W{0,2}[,;\t|]\W{0,2}(label|class|categor|caption|tag|text|comment)[\w ]*\W*?\n", WHOLE),
     ("a list of classes or captions of whole pictures", r"\.jsonl?", rb'(?i)"(image|img|file|path)\w*"\s*:\s*"[^"]*"'
      rb'\s*,\s*"(label|class|categor|caption|tag|text)\w*"\s*:', WHOLE),
-    ("Cityscapes' own", r"_gt(Fine|Coarse)_(polygons\.json|labelIds\.png)", rb"", "make COCO's panoptic JSON of them "
-     "with cityscapesscripts' createPanopticImgs.py"),
+    ("Cityscapes' polygons", r"_gt(Fine|Coarse)_polygons\.json", rb"", CITYSCAPES),
+    ("a map of Cityscapes", r"_gt(Fine|Coarse)_labelIds\.png", rb"", CITYSCAPES),
     ("VoTT's JSON", r"\.(json|vott)", rb'"videoSettings"|"assets"\s*:|"asset"\s*:', "export it as Pascal VOC or CSV"),
 )
 _ENDS = (".dcm", ".nii", ".gz", ".tfrecord", ".tfrecords", ".record", ".records", ".ndjson", ".json", ".vott", ".txt",
