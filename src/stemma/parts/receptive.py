@@ -71,17 +71,18 @@ def rows_of(kind: Kind, channels: int, stride: int, visual: int, narrow: int) ->
             [(n // 2, ONE, 1, 1), (n // 4 * 3, (1, 3), 1, 1), (n, (3, 1), stride, 1), (n, THREE, 1, far)],
         ]
     if kind == "rfb-s-e":
-        reach = [(3 * visual, ((3, 1), (1, 3))), (5 * visual, ((3, 1), (1, 3)))]
-        lines = [[(n, ONE, 1, 1), (n, bar, stride, 1), (n, THREE, 1, rate)] for rate, bars in reach for bar in bars]
-        crosses = [[(n // 2, ONE, 1, 1), (n // 4 * 3, one, 1, 1), (n, two, stride, 1), (n, THREE, 1, 7 * visual)]
-                   for one, two in (((1, 3), (3, 1)), ((3, 1), (1, 3)))]
+        lines: list[list[Row]] = [[(n, ONE, 1, 1), (n, bar, stride, 1), (n, THREE, 1, rate * visual)]
+                                  for rate in (3, 5) for bar in ((3, 1), (1, 3))]
+        crosses: list[list[Row]] = [
+            [(n // 2, ONE, 1, 1), (n // 4 * 3, one, 1, 1), (n, two, stride, 1), (n, THREE, 1, 7 * visual)]
+            for one, two in (((1, 3), (3, 1)), ((3, 1), (1, 3)))]
         return [[(n, ONE, stride, 1), (n, THREE, 1, visual)], *lines, *crosses]
     if kind == "rfb-e":
-        near, *more = rows_of("rfb", channels, stride, visual, narrow)
-        far = [(n, ONE, 1, 1), (n // 2 * 3, (1, 7), 1, 1), (2 * n, (7, 1), stride, 1), (2 * n, THREE, 1, 1)]
-        branches = [near, *more[: 1 if channels <= 256 else 2], far]
-        rates = (1, 3, 7) if channels <= 256 else (1, 3, 5, 7)
-        return [[*b[:-1], (2 * n, THREE, 1, rate * visual)] for b, rate in zip(branches, rates)]
+        first, *more = rows_of("rfb", channels, stride, visual, narrow)
+        last: list[Row] = [(n, ONE, 1, 1), (n // 2 * 3, (1, 7), 1, 1), (2 * n, (7, 1), stride, 1), (2 * n, THREE, 1, 1)]
+        branches = [first, *more[: 1 if channels <= 256 else 2], last]
+        reach = [1, 3, 7] if channels <= 256 else [1, 3, 5, 7]
+        return [[*b[:-1], (2 * n, THREE, 1, rate * visual)] for b, rate in zip(branches, reach)]
     if kind == "deformable":
         return [[(2 * n, ONE, stride, 1), (6 * n, THREE, 1, 1)]]
     if kind == "aspp":

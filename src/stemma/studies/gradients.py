@@ -93,7 +93,7 @@ def contradiction(
 def told(record: dict[str, Any]) -> tuple[tuple[str, ...], list[tuple[str, ...]]]:
     """(heads, rows) of a record of `contradiction`."""
     heads = ("run", "part", "batches", "cosine", "from", "to", "below 0", "second by first")
-    rows = []
+    rows: list[tuple[str, ...]] = []
     for r in record["rows"]:
         for part, pairs in r["parts"].items():
             cosine, ratio = (sorted(v) for v in zip(*pairs))
@@ -174,7 +174,8 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--device", default="auto")
     args = parser.parse_args(argv)
     if args.between:
-        heads, rows = told(contradiction(args.runs, args.data, args.out, *args.between, args.split, args.limit,
+        one, other = args.between
+        heads, rows = told(contradiction(args.runs, args.data, args.out, one, other, args.split, args.limit,
                                          device=args.device))
         print("  ".join(heads))
         say(rows, 1)
