@@ -35,7 +35,7 @@ EVERY = [(n, p) for n in VISION for p in cards.get(n).presets]
 # the first begins to find objects for it, and the whole falls below its beginning after thirty
 LONGER = {"overfeat": 12, "dcr": 20, "relation_networks": 40, "repulsion_loss": 40, "r_fcn": 60}
 # of a published one: one layer on all the numbers of a region, without a warm-up, leaps before it falls
-LEAPS = {"noc:naive": 80, "attractionet:regression": 24, "faster_rcnn:alternating": 16}
+LEAPS = {"noc:naive": 80, "attractionet:regression": 24}
 # windows of 231 pixels, of which one alone is on a drawn thing that nearly fills the picture; and four numbers, which say
 # nothing of a thing that is two cells large that the mean of all does not say
 LEAST = {"overfeat": 256, "attractionet:regression": 256}
