@@ -35,7 +35,7 @@ EVERY = [(n, p) for n in VISION for p in cards.get(n).presets]
 # the first begins to find objects for it, and the whole falls below its beginning after thirty
 LONGER = {"overfeat": 12, "dcr": 20, "relation_networks": 40, "repulsion_loss": 40, "r_fcn": 60}
 # of a published one: one layer on all the numbers of a region, without a warm-up, leaps before it falls
-LEAPS = {"noc:naive": 80, "attractionet:regression": 24}
+LEAPS = {"noc:naive": 80, "attractionet:regression": 24, "faster_rcnn:alternating": 16}
 # windows of 231 pixels, of which one alone is on a drawn thing that nearly fills the picture; and four numbers, which say
 # nothing of a thing that is two cells large that the mean of all does not say
 LEAST = {"overfeat": 256, "attractionet:regression": 256}
@@ -95,10 +95,11 @@ class Course:
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.losses: dict[int, list[float]] = {}  # phase -> at its first step, at its last
-        self.stopped: dict[int, str] = {}  # phase -> what the state was there
-        self.wanted: str | None = None
+        self.stopped: set[int] = set()  # phases in which it was stopped
+        self.saved: str | None = None  # what the state was that was saved last: a phase without gradient is begun anew
         self.resumed = 0
-        enter, pulse, step = Trainer._enter_phase, Trainer._pulse, Trainer._step
+        enter, pulse, step, save, restore = (Trainer._enter_phase, Trainer._pulse, Trainer._step, Trainer._save,
+                                             Trainer.restore)
 
         def entering(t: Any, fraction: float) -> None:
             enter(t, fraction)
@@ -111,17 +112,23 @@ class Course:
 
         def pulsing(t: Any) -> tuple[float, bool]:
             fraction, due = pulse(t)
-            if self.wanted is not None:
-                assert digest(self.state(t)) == self.wanted, "what was restored is not what was saved"
-                self.wanted, self.resumed = None, self.resumed + 1
-            elif self.inside(t, fraction):
-                self.stopped[self.phase(t, fraction)] = digest(self.state(t))
+            if self.inside(t, fraction):
+                self.stopped.add(self.phase(t, fraction))
                 t.wishes.number = int(signal.SIGINT)
             return fraction, due
 
-        monkeypatch.setattr(Trainer, "_enter_phase", entering)
-        monkeypatch.setattr(Trainer, "_step", stepping)
-        monkeypatch.setattr(Trainer, "_pulse", pulsing)
+        def saving(t: Any, final: bool = False) -> None:
+            save(t, final)
+            self.saved = digest(self.state(t))
+
+        def restoring(t: Any) -> None:
+            restore(t)
+            assert digest(self.state(t)) == self.saved, "what was restored is not what was saved"
+            self.resumed += 1
+
+        for name, way in (("_enter_phase", entering), ("_step", stepping), ("_pulse", pulsing), ("_save", saving),
+                          ("restore", restoring)):
+            monkeypatch.setattr(Trainer, name, way)
 
     def phase(self, t: Any, fraction: float) -> int:
         return min(t._phase(fraction), len(t.recipe.phases) - 1) if t.recipe.phases else -1
@@ -136,7 +143,8 @@ class Course:
 
     def state(self, t: Any) -> dict[str, Tensor]:
         memory, _ = optim.optimizer_state(t.optimizer)
-        return {f"model/{k}": v for k, v in t.model.state_dict().items()} | memory
+        averages = {} if t.ema is None else {f"ema/{k}": v for k, v in t.ema.state().items()}
+        return {f"model/{k}": v for k, v in t.model.state_dict().items()} | averages | memory
 
     @torch.no_grad()
     def loss(self, t: Any) -> float:
@@ -184,7 +192,6 @@ def through(name: str, preset: str, folder: Path, monkeypatch: pytest.MonkeyPatc
             break
         except KeyboardInterrupt:
             how["start"] = None
-            course.wanted = list(course.stopped.values())[-1]
     last = next(iter(run.metrics("val")))
     assert run.state == "finished" and run.load("last") is not None and last["val_images"] == len(data)
     assert course.resumed == len(course.stopped) == max(1, len(phases))
