@@ -1390,7 +1390,7 @@ def test_the_commands_from_training_to_the_page(tmp_path: Path, capsys: pytest.C
     found = json.loads(out)
     assert code == 0 and found["edits"] == 20 and found["copy"]["right"] == 0 and "untrained" in found
     code, out, _ = run(capsys, "evaluate", "run", "--data", "edits:16:20", "--text-guidance", "1", "--limit", "5")
-    assert code == 0 and "as it was" in out and "an untrained net on 5" in " ".join(out.split())
+    assert code == 0 and "as it was" in out and "an untrained net, both on 5" in " ".join(out.split())
     code, out, _ = run(capsys, "evaluate", "run", "--limit", "4", "--json")
     assert code == 0 and json.loads(out)["edits"] == 4, "on what it was trained on"
     pair = drawn.Edits(32, 5, "val").pair(0)
