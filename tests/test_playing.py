@@ -114,6 +114,9 @@ def test_it_lives_is_measured_and_shows_no_film(tmp_path: Path) -> None:
         lives.film(run, tmp_path / "films", device="cpu")
     with pytest.raises(StemmaError, match="choices alone"):
         tiny("gym:Pendulum-v1")
+    with pytest.raises(StemmaError, match="rule"):  # it foresees nothing, and so has no rule to set
+        agents.train("dynalang", "t-maze:2", "4steps", PRESET, tmp_path / "other", sets=sets | {"rule.free": 0.5},
+                     device="cpu", progress=False)
     a, b = (tiny("t-maze:2") for _ in range(2))
     seen = {"vector": torch.eye(4)[:2], "first": torch.ones(2, dtype=torch.bool)}
     torch.manual_seed(1)

@@ -16,7 +16,7 @@ from ...parts.worlds.masked import MaskedRSSM
 from ...parts.worlds.normed import NumbersEncoder, NumbersHead
 from ...parts.worlds.spoken import TokenHot, TokenRSSM, TokenToldHead
 from ...parts.worlds.tokens import TokenEncoder, TokenHead
-from ...skeletons.playing import Playing
+from ...skeletons.playing import Playing, Unforeseen
 from ...skeletons.world import Head, Sense, World
 from . import dreamerv3
 
@@ -67,8 +67,8 @@ def spec(preset: str = "paper") -> World:
         sense = replace(sense, net=part(TokenHot))
         head = replace(head, net=part(TokenToldHead), reads=("words",), weight=0.0, foreseen=1.0)
     p = replace(p, senses=(*p.senses, sense), heads=(*p.heads, head), taken=MODEL)
-    return p if kind != "model" else Playing(p.pixels, p.senses, part(Remembering, cell=p.dynamics["cell"]), (), p.rule,
-                                             part(Worths, units=units, norm=norm))
+    return p if kind != "model" else Playing(p.pixels, p.senses, part(Remembering, cell=p.dynamics["cell"]), (),
+                                             Unforeseen(), part(Worths, units=units, norm=norm))
 
 
 def prepare(p: World, info: Info) -> World:
