@@ -263,6 +263,7 @@ def test_active_boxes_are_the_nets_own() -> None:
     assert (near > 0.4).float().mean() > 0.8
 
 
+@pytest.mark.whole
 @pytest.mark.parametrize("preset", ["small", "regression-small"])
 def test_small_learns(preset: str, learned: Learned) -> None:
     """Recall of ten proposals at IoU .7 on pictures that it was trained on for a few steps."""

@@ -316,6 +316,7 @@ def test_a_perfect_map_of_a_pyramid_is_the_objects() -> None:
     torch.testing.assert_close(found["boxes"].sort(0).values, t.boxes[0])
 
 
+@pytest.mark.whole
 def test_small_learns(learned: Learned) -> None:
     """The score of cells that are positive, less that of others, on scenes it was trained on for a few steps."""
     info = Scenes(1).info

@@ -88,6 +88,7 @@ def test_every_weight_learns_and_a_kept_memory_begins_a_sequence() -> None:
     assert later.isfinite()
 
 
+@pytest.mark.whole
 def test_it_remembers_a_sign(learned: Learned) -> None:
     """A T-maze, lived by chance: what is done at its end is right if the sign at its beginning is remembered."""
     m = tiny("t-maze:3", burn=0)

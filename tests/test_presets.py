@@ -1,8 +1,8 @@
 """Every preset trains: steps of each phase of its own recipe from weights as large as ImageNet's, stopped and resumed
 inside each, and a prediction at the end.
 
-The default run takes one preset a paper, and of the published ones those that are cheap; `-m slow` takes all, and
-`benchmarks/presets.py` makes a table of it.
+`-m whole`, and so CI, takes the first small preset of each paper; `-m slow` takes all others, and `benchmarks/presets.py`
+makes a table of it.
 """
 from __future__ import annotations
 
@@ -201,10 +201,10 @@ def through(name: str, preset: str, folder: Path, monkeypatch: pytest.MonkeyPatc
 
 
 def cases() -> Iterator[Any]:
-    """Every preset; slow but for the first small one of a paper."""
+    """Every preset; slow but for the first small one of a paper, which is a whole life in little."""
     light = {n: next((p for p in cards.get(n).presets if small(p)), "") for n in VISION}
     for name, preset in EVERY:
-        yield pytest.param(name, preset, marks=[] if preset == light[name] else [pytest.mark.slow])
+        yield pytest.param(name, preset, marks=pytest.mark.whole if preset == light[name] else pytest.mark.slow)
 
 
 @pytest.mark.parametrize("name,preset", list(cases()))

@@ -99,6 +99,7 @@ def test_torchvisions_weights_go_into_every_preset_that_wants_them(net: str) -> 
         assert not fresh, (name, preset, fresh[:3])
 
 
+@pytest.mark.whole
 def test_a_resnet_101_of_torchvisions_is_another_net_than_msras() -> None:
     wanted = wanting("resnet101-caffe")
     assert {n for n, _ in wanted} >= {"r_fcn", "deformable_convnets", "deeplab"}
