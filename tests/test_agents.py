@@ -24,7 +24,7 @@ import stemma
 from engine_help import Killed, lived_in_pieces
 from learning import Learned
 from stemma.core.types import DataError, StemmaError
-from stemma.data.worlds import envs
+from stemma.data.worlds import engines, envs
 from stemma.data.worlds.replay import Replay
 from stemma.engine.running import checkpoint
 from stemma.engine.running.runs import Run
@@ -156,7 +156,7 @@ def test_engines_of_vizdoom_find_their_folder(tmp_path: Path, monkeypatch: pytes
     assert not list(tmp_path.iterdir())
     (tmp_path / "_vizdoom").mkdir()
     (tmp_path / "_vizdoom" / "of.mine").touch()
-    with envs._looked_for("_vizdoom"):
+    with engines.looked_for("_vizdoom"):
         pass
     assert (tmp_path / "_vizdoom" / "of.mine").exists()
 
@@ -166,7 +166,7 @@ def test_a_folder_that_engines_look_for_is_had_by_one_at_a_time(tmp_path: Path, 
     having, most = [0], [0]
 
     def begin(_: int) -> bool:
-        with envs._looked_for("folder"):
+        with engines.looked_for("folder"):
             having[0] += 1
             most[0] = max(most[0], having[0])
             time.sleep(0.002)

@@ -223,18 +223,13 @@ class Dreamer(WorldModel):
 
     # ------------------------------------------------------------ living
 
-    @torch.no_grad()
-    def act(self, seen: Episodes, carry: State | None = None, noise: float = 0.0) -> tuple[Float[Tensor, "B A"], State]:
-        """As `WorldModel.act`; actions are drawn, and `noise` means nothing: the distribution is the actor's own."""
-        code, actor = self.encode(seen), self.actor
+    def choose(self, state: State, noise: float) -> Float[Tensor, "B A"]:
+        """Actions are drawn, and `noise` means nothing: the distribution is the actor's own."""
+        actor = self.actor
         assert actor is not None
-        if carry is None:
-            carry = self.dynamics.initial(code, len(code)) | {"action": code.new_zeros(len(code), self.classes)}
-        past = {k: v for k, v in carry.items() if k != "action"}
-        state, _ = self.dynamics.step(past, carry["action"], code, seen["first"])
-        action = (self.spec.looks.decide(self, state) if self.spec.looks.ahead else
-                  actor.sample(actor(self.of_actor(state))).clamp(-1, 1))
-        return action, {k: state[k] for k in past} | {"action": action}
+        drawn: Tensor = (self.spec.looks.decide(self, state) if self.spec.looks.ahead else
+                         actor.sample(actor(self.of_actor(state))).clamp(-1, 1))
+        return drawn
 
 
 __all__ = ["Behaviour", "Dreamer", "Dreaming"]

@@ -107,20 +107,15 @@ class Player(WorldModel):
         assert self.actor is not None
         self.shadow.follow(self.actor, self.spec.shadow)
 
-    @torch.no_grad()
-    def act(self, seen: Episodes, carry: State | None = None, noise: float = 0.0) -> tuple[Float[Tensor, "B A"], State]:
-        """As `WorldModel.act`: what is worth most, as one-hot numbers, and with the chance `noise` something else."""
-        code, actor = self.encode(seen), self.actor
+    def choose(self, state: State, noise: float) -> Float[Tensor, "B A"]:
+        """What is worth most, as one-hot numbers, and with the chance `noise` something else."""
+        actor = self.actor
         assert actor is not None
-        if carry is None:
-            carry = self.dynamics.initial(code, len(code)) | {"action": code.new_zeros(len(code), self.classes)}
-        past = {k: v for k, v in carry.items() if k != "action"}
-        state, _ = self.dynamics.step(past, carry["action"], code, seen["first"])
-        action = actor.best(actor(self._read(state)))
-        if noise:
-            other = actor.best(torch.rand_like(action))
-            action = torch.where(torch.rand(len(action), 1, device=action.device) < noise, other, action)
-        return action, {k: state[k] for k in past} | {"action": action}
+        action: Tensor = actor.best(actor(self._read(state)))
+        if not noise:
+            return action
+        other = actor.best(torch.rand_like(action))
+        return torch.where(torch.rand(len(action), 1, device=action.device) < noise, other, action)
 
 
 __all__ = ["Player", "Playing", "Unforeseen"]

@@ -146,8 +146,7 @@ class WorldModel(nn.Module):
         return torch.cat([state[r] for r in head.reads], -1) if head.reads else self.dynamics.features(state)
 
     def loss(self, batch: Episodes, only: str = ".*") -> Losses:
-        """Whole sequences in one call: a loss for each head and those of the rule;
-        of them, the ones whose names match `only`.
+        """Whole sequences in one call: a loss for each head and those of the rule, of which the name matches `only`.
 
         A batch with a channel "code" has been encoded before (`encode`), and its pictures are not looked at.
         """
@@ -176,9 +175,8 @@ class WorldModel(nn.Module):
                 told = ~batch["first"]
                 early = (self._error(h, priors, truth[h.channel]) * told).sum() / told.sum().clamp(min=1)
                 losses[h.channel] = losses[h.channel] + h.foreseen * early
-        losses |= {k: v for k, v in rule(self.dynamics, posts, priors, rolled, batch["first"])
-                   .items() if re.search(only, k)}
-        return losses, posts
+        ruled = rule(self.dynamics, posts, priors, rolled, batch["first"])
+        return losses | {k: v for k, v in ruled.items() if re.search(only, k)}, posts
 
     def updated(self) -> None:
         """What changes with an update besides what it learned: nothing here."""
@@ -216,16 +214,19 @@ class WorldModel(nn.Module):
 
     @torch.no_grad()
     def act(self, seen: Episodes, carry: State | None = None, noise: float = 0.0) -> tuple[Float[Tensor, "B A"], State]:
-        """(actions, what to carry on) of B worlds after one more observation each; `seen` holds the senses' channels
-        and "first" [B]."""
+        """(actions, what to carry on) of B worlds after one more observation: the senses' channels and "first" [B]."""
         code = self.encode(seen)
         carry = (self.dynamics.initial(code, len(code)) | {"action": code.new_zeros(len(code), self.classes)}
                  if carry is None else carry)
         past = {k: v for k, v in carry.items() if k != "action"}
         state, _ = self.dynamics.step(past, carry["action"], code, seen["first"])
-        action = self.plan(state).mean[:, 0] if self.actor is None else self.actor(state)
-        action = (action + noise * torch.randn_like(action)).clamp(-1, 1) if noise else action.clamp(-1, 1)
+        action = self.choose(state, noise)
         return action, {k: state[k] for k in past} | {"action": action}
+
+    def choose(self, state: State, noise: float) -> Float[Tensor, "B A"]:
+        """What is done from a belief: what is planned, or what the actor says, and normal `noise` on it."""
+        action: Tensor = self.plan(state).mean[:, 0] if self.actor is None else self.actor(state)
+        return (action + noise * torch.randn_like(action)).clamp(-1, 1) if noise else action.clamp(-1, 1)
 
     @torch.no_grad()
     def open_loop(self, batch: Episodes, context: int = 5, temperature: float = 1.0) -> State:

@@ -15,7 +15,7 @@ import os
 import re
 import tempfile
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import lru_cache, partial
 from typing import Any, Literal
@@ -25,12 +25,8 @@ import numpy as np
 from ...core import interrupts
 from ...core.types import Classes, Info, StemmaError
 from . import gym, homegrid, langroom, messenger, native, partly, t_maze
+from .engines import looked_for
 from .gym import shrink
-
-try:
-    from fcntl import LOCK_EX, flock
-except ImportError:
-    flock = None  # type: ignore[assignment]
 
 Episode = dict[str, np.ndarray]
 Law = Literal["uniform", "held", "choice", "still"]
@@ -145,33 +141,6 @@ def _car_racing(size: int, grey: bool) -> Any:
     return adapted(inner, size, grey, 3, act, 1, 1000, (0, 84))
 
 
-@contextmanager
-def _looked_for(name: str) -> Iterator[None]:
-    """Within it there is a folder `name` where this process works, and afterwards none again, unless something lies in
-    it. Engines look for theirs as they begin, or make it: of several that begin together all but one would end. So each
-    process waits for its turn to have it."""
-    held, turn = -1, False
-    try:
-        with suppress(OSError):  # it cannot be made, or the file system has no locks: it stays
-            while not turn:
-                os.makedirs(name, exist_ok=True)
-                if flock is None:
-                    break
-                held = os.open(name, os.O_RDONLY)
-                flock(held, LOCK_EX)
-                turn = os.path.isdir(name) and os.path.samestat(os.fstat(held), os.stat(name))
-                if not turn:  # whoever had it took it away
-                    os.close(held)
-                    held = -1
-        yield
-    finally:
-        if turn:
-            with suppress(OSError):
-                os.rmdir(name)
-        if held >= 0:
-            os.close(held)
-
-
 def _take_cover(size: int, grey: bool, tics: int = 4) -> Any:
     """ViZDoom's take cover, so many tics a decision: keep clear of fireballs. One point a tic alive, 2,100 at most."""
     import gymnasium
@@ -210,7 +179,7 @@ def _take_cover(size: int, grey: bool, tics: int = 4) -> Any:
                 self.game.new_episode()
             else:
                 # the engine is a process beside us: a terminal's Ctrl-C would end it in the midst of a decision
-                with interrupts.shielded(), _looked_for("_vizdoom"):
+                with interrupts.shielded(), looked_for("_vizdoom"):
                     self.game.init()
                     self.begun = True
             return self._seen(), {}

@@ -18,7 +18,6 @@ import sys
 import tempfile
 import warnings
 from collections.abc import Callable
-from contextlib import suppress
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
@@ -28,6 +27,7 @@ import numpy as np
 from ...core import interrupts
 from ...core.types import StemmaError
 from . import atari
+from .engines import looked_for
 from .gym import (
     as_chosen,
     check_senses,
@@ -136,9 +136,7 @@ def _doom(env: Any) -> Any:
             env.unwrapped.game.set_doom_config_path(os.path.join(self.own.name, "engine.ini"))
 
         def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> Any:
-            with suppress(OSError):  # engines that begin together in a new folder each look for theirs and then make it
-                os.makedirs("_vizdoom", exist_ok=True)
-            with interrupts.shielded():  # an engine is a process beside us
+            with interrupts.shielded(), looked_for("_vizdoom"):  # an engine is a process beside us
                 self.last, info = self.env.reset(seed=seed, options=options)
             return self.last, info
 
