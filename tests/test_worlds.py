@@ -933,3 +933,69 @@ def test_text_whose_words_are_not_told_is_left_out_and_said(monkeypatch: pytest.
         monkeypatch.setattr(native, "made", lambda name, shown=shown: Odd(**shown))
         with pytest.raises(StemmaError, match="shows nothing that can be seen"):
             native.look(f"gym:empty{k}")
+
+
+# ---------------------------------------------------------------- a memory that loses numbers
+
+
+def test_a_memory_that_loses_numbers_has_the_noise_that_its_rate_says() -> None:
+    """Unbiased, and |h| sqrt(p / (1 - p)) a number; none at temperature 0."""
+    own, lossy = (model_of("planet", "rnn-small", **{"dynamics.dropout": p}) for p in (0.0, 0.2))
+    lossy.load_state_dict(own.state_dict())
+    batch = batch_of(own, 1, 6, firsts=False)
+    seen = own.dynamics.observe(own.encode(batch), batch["action"], batch["first"])[0]
+    state, action = {k: v[:, -1].expand(4000, -1) for k, v in seen.items()}, batch["action"][0, :1].expand(4000, -1)
+    h = own.dynamics.prior(state, action)["deter"][0].detach()
+    many = lossy.dynamics.prior(state, action)["deter"].detach()
+    torch.testing.assert_close(many.mean(0), h, atol=float(4 * h.abs().max() * 0.5 / 4000**0.5), rtol=0)
+    torch.testing.assert_close(many.std(0), h.abs() * 0.5, rtol=0.1, atol=1e-6)
+    assert torch.equal(lossy.dynamics.prior(state, action, 0.0)["deter"][0], h)
+    assert not many[0].equal(many[1])
+    total(lossy.loss(batch)).backward()
+    assert all(p.grad is not None for p in lossy.dynamics.cell.parameters())
+    with pytest.raises(StemmaError, match="dropout is a chance"):
+        model_of("planet", "rnn-small", **{"dynamics.dropout": 1.0})
+
+
+def test_what_a_belief_holds_is_read_off_it_and_what_it_does_not_is_not() -> None:
+    from stemma.studies import transitions
+
+    m = model_of("planet", "rnn-small").eval()
+    both = [batch_of(m, 12, 20, firsts=False, seed=s) for s in (1, 2)]
+    held = [transitions.beliefs_of(m, b, 0.0)["deter"][..., :1] for b in both]
+    chance = [torch.randn(12, 20, 1, generator=torch.Generator().manual_seed(s)) for s in (3, 4)]
+    told: Any = [(b, torch.cat([x, y], -1)) for b, x, y in zip(both, held, chance)]
+    found = transitions.probes(m, *told)
+    assert found["deter"][0][0] > 0.95 and found["deter"][0][1] < 0.1
+    assert found["deter"][2][0] < found["deter"][0][0]  # with closed eyes the truth, which saw, is known less
+
+
+def test_one_future_drawn_often_is_as_likely_as_once_and_has_no_spread() -> None:
+    from stemma.studies import transitions
+
+    m = model_of("planet", "rnn-small").eval()
+    batch = batch_of(m, 4, 12, firsts=False) | {"image": torch.zeros(4, 12, 16, 16, 1, dtype=torch.uint8)}
+    once, often = (transitions.foresight(m, batch, n) for n in (2, 8))
+    assert max(once["reward"]["spread"]) < 1e-3  # what is left is the noise of pictures of five bits
+    np.testing.assert_allclose(once["reward"]["nats"], often["reward"]["nats"], rtol=0.05)
+    drawn = transitions.foresight(model_of("planet", "small").eval(), batch, 8)
+    assert all(s > 0 for s in drawn["reward"]["spread"])
+
+
+@pytest.mark.whole
+def test_the_study_of_transitions_writes_its_page_and_continues(tmp_path: Path,
+                                                                monkeypatch: pytest.MonkeyPatch) -> None:
+    from stemma.studies import transitions
+
+    monkeypatch.setattr(transitions, "ARMS", {k: transitions.ARMS[k] for k in ("rssm", "rnn", "dropout 0.2")})
+    given: dict[str, Any] = {"steps": 2, "life": 2, "episodes": 2, "draws": 3, "device": "cpu"}
+    record = transitions.study(tmp_path / "s", **given)
+    assert [r["arm"] for r in record["rows"]] == list(transitions.ARMS)
+    assert [r["noise"] for r in record["rows"]][1:] == [None, 0.5]
+    assert set(record["rows"][0]["probes"]) == {"deter", "stoch"} and record["rows"][0]["numbers"][2] == "speed"
+    kept = json.dumps(record["rows"])
+    again = transitions.study(tmp_path / "s", **given, seeds=2)
+    assert json.dumps(again["rows"][:3]) == kept and len(again["rows"]) == 6
+    assert "<svg" in (tmp_path / "s" / "transitions.html").read_text()
+    with pytest.raises(StemmaError, match="other settings"):
+        transitions.study(tmp_path / "s", **given | {"draws": 4})

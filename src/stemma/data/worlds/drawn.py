@@ -56,6 +56,10 @@ class Drawn(gymnasium.Env[Seen, np.ndarray]):
         """Brightness [size, size, 3] in 0..1."""
         raise NotImplementedError
 
+    def truth(self) -> dict[str, float]:
+        """What the world is in, by name, for who asks what a belief holds of it; {} where it does not tell."""
+        return {}
+
     def _picture(self) -> np.ndarray:
         picture = self.draw()
         if self.grey:
@@ -89,6 +93,9 @@ class DrawnPendulum(Drawn):
             self.speed = float(np.clip(self.speed + (15.0 * np.sin(self.angle) + 3.0 * torque) * 0.05, -8.0, 8.0))
             self.angle += self.speed * 0.05
         return total, False
+
+    def truth(self) -> dict[str, float]:
+        return {"sine": float(np.sin(self.angle)), "cosine": float(np.cos(self.angle)), "speed": self.speed}
 
     def draw(self) -> np.ndarray:
         tip_x, tip_y = 0.5 + 0.42 * np.sin(self.angle), 0.5 - 0.42 * np.cos(self.angle)

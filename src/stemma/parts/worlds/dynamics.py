@@ -21,6 +21,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
 from ...core.part import In, Part, part
+from ...core.types import StemmaError
 from .by_hand import GaussianSteps, by_hand
 from .latents import Gaussian, Latent
 
@@ -170,12 +171,19 @@ class RSSM(Dynamics):
     posterior q(s_t | h_t, o_t).
 
     With a latent that is `noiseless` it is PlaNet's deterministic model, a plain recurrent network.
-    `cell` is a part that maps (stoch, action, deter) to deter and tells its `size`.
+    `cell` is a part that maps (stoch, action, deter) to deter and tells its `size`. dropout: the chance with which a
+    number of the memory is lost at a step (0 to under 1), when it learns and when it foresees alike, unless the
+    temperature is 0: noise in proportion to what is remembered, of a strength that nothing learns.
     """
 
-    def __init__(self, inp: In, latent: Latent = Gaussian(), cell: Part = part(GRUCell), hidden: int = 200) -> None:
+    dropout = 0.0
+
+    def __init__(self, inp: In, latent: Latent = Gaussian(), cell: Part = part(GRUCell), hidden: int = 200,
+                 dropout: float = 0.0) -> None:
         super().__init__()
-        self.latent = latent
+        if not 0 <= dropout < 1:
+            raise StemmaError(f"dynamics.dropout is a chance, 0 to under 1, not {dropout}")
+        self.latent, self.dropout = latent, dropout
         self.cell: Any = cell.build(In((latent.width,), (1,), actions=inp.actions))
         self.size = int(self.cell.size)
         self.expect = nn.Sequential(nn.Linear(self.size, hidden), nn.ReLU(), nn.Linear(hidden, latent.params))
@@ -192,7 +200,11 @@ class RSSM(Dynamics):
         return {**stats, "stoch": like.new_zeros(count, self.latent.width), "deter": like.new_zeros(count, self.size)}
 
     def prior(self, state: State, action: Tensor, temperature: float = 1.0) -> State:
-        return self._foreseen(self.cell(state["stoch"], action, state["deter"]), temperature)
+        return self._foreseen(self._held(self.cell(state["stoch"], action, state["deter"]), temperature), temperature)
+
+    def _held(self, deter: Tensor, temperature: float = 1.0) -> Tensor:
+        """What stays of a memory."""
+        return F.dropout(deter, self.dropout) if self.dropout and temperature else deter
 
     def _foreseen(self, deter: Tensor, temperature: float = 1.0, posts: State | None = None) -> State:
         """The prior that a memory implies, [..., H]; where it is learned from, `posts` are what was then seen."""
@@ -219,7 +231,7 @@ class RSSM(Dynamics):
         steps = zip(self.see(embed).unbind(1), told.unbind(1), keep.unbind(1), forgets)
         for seen, did, on, forget in steps:
             stoch, deter = (state[k] * on if forget else state[k] for k in ("stoch", "deter"))
-            state = self._judged(cell(stoch, did, deter), seen)
+            state = self._judged(self._held(cell(stoch, did, deter)), seen)
             posts.append(state)
         post = stacked(posts)
         return post, self._foreseen(post["deter"], posts=post)
@@ -228,7 +240,7 @@ class RSSM(Dynamics):
     def plain(self) -> bool:
         """Whether it is PlaNet's own, for which `GaussianSteps` is written."""
         return ((type(self), type(self.cell), type(self.latent)) == (RSSM, GRUCell, Gaussian)
-                and not self.latent.noiseless)
+                and not self.latent.noiseless and not self.dropout)
 
     def _by_hand(self, embed: Tensor, action: Tensor, keep: Tensor, state: State) -> State:
         """The posteriors of `observe`."""
