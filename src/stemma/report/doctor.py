@@ -52,7 +52,8 @@ def render(report: Report, begin: Mapping[str, str] | None = None, doubts: Seque
     name = Path(report.where).name or report.where
     title = f"{name}: what the doctor found"
     pictures = sum(s.images for s in report.splits.values())
-    meta = " · ".join([report.format, many(pictures, report.each.replace("image", "picture")), *report.about, *report.kinds])
+    meta = " · ".join([report.format, many(pictures, report.each.replace("image", "picture")), *report.about,
+                       *report.kinds])
     head = tag("head", tag("meta", charset="utf-8"), tag("meta", http_equiv="Content-Security-Policy", content=POLICY),
                tag("meta", name="viewport", content="width=device-width, initial-scale=1"),
                tag("link", rel="icon", href="data:,"), tag("title", text(title)),
