@@ -22,7 +22,7 @@ BAR = 40  # columns of the longest bar, where there is room
 def render(report: Report, examples: int = 3, rows: int = 30, console: Console = out) -> None:
     """Tables of splits, sizes and classes, so many faults of a kind, and the notes. rows: classes that are counted one
     by one, the commonest."""
-    about = ", ".join([report.format, many(len(report.classes), "class", "classes"), *report.kinds])
+    about = ", ".join([report.format, *report.about, *report.kinds])
     console.print(f"[bold]{escape(report.where)}[/]  {about}")
     if report.splits:
         _splits(report, console)
@@ -80,10 +80,10 @@ def _splits(report: Report, console: Console) -> None:
         areas = [f"{v:,}" for v in s.coco_sizes.values()] if boxed else []
         sizes.append((name, size, *areas, *["-"] * (3 * boxed - len(areas))))
     own = ("objects", "crowd", "empty", "objects an image") if boxed else ()
-    _under("splits", console, ("split", "images", *own), counts)
+    _under("splits", console, ("split", f"{report.each}s", *own), counts)
     if any(s.image_sizes for s in report.splits.values()):
         _under("sizes, height x width" + "; objects by COCO's borders of area" * boxed, console,
-               ("split", "images", *(("small", "medium", "large") if boxed else ())), sizes)
+               ("split", f"{report.each}s", *(("small", "medium", "large") if boxed else ())), sizes)
 
 
 def _classes(report: Report, rows: int, console: Console) -> None:
@@ -97,7 +97,7 @@ def _classes(report: Report, rows: int, console: Console) -> None:
         lines.append((f"{len(total) - len(ranked)} others", []))
     if len(ranked) > rows:
         lines.append((f"... and {len(ranked) - rows} more", ranked[rows:]))
-    _under(f"{next(iter(report.splits.values())).unit} of each class", console, ("class", *report.splits),
+    _under(f"{next(iter(report.splits.values())).unit} of each {report.sort}", console, (report.sort, *report.splits),
            [(label, *(f"{sum(s.classes.get(c, 0) for c in of):,}" for s in report.splits.values()))
             for label, of in lines])
 

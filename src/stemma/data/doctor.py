@@ -21,6 +21,7 @@ import numpy as np
 from PIL import Image
 
 from stemma.core.samples import DataError, Dataset
+from stemma.core.sentence import many
 
 from .files import Unused
 from .formats import apart, drafts_at, scale_of, unused_at
@@ -84,10 +85,17 @@ class Report:
     objects: dict[str, Objects] = field(default_factory=dict)  # of each split that has any
     alike: list[tuple[str, int, str, int]] = field(default_factory=list)  # pairs: split, picture, split, picture
     twice: list[str] = field(default_factory=list)  # files of one split that another one is, pixels and objects
+    each: str = "image"  # what a split's `images` are
+    sort: str = "class"  # what a split's `classes` are
 
     @property
     def status(self) -> int:
         return 1 if self.faults else 0
+
+    @property
+    def about(self) -> list[str]:
+        """How many classes there are, in words, where there can be any."""
+        return [many(len(self.classes), "class", "classes")] if self.sort == "class" else []
 
     @property
     def refused(self) -> bool:

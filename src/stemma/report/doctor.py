@@ -43,7 +43,7 @@ def render(report: Report, begin: Mapping[str, str] | None = None, doubts: Seque
         ("faults", "Faults", _faults(report)),
         ("doubts", "Doubted labels", _doubts(report, doubts)),
         ("alike", "Pictures that look alike", _alike(report)),
-        ("classes", "Classes", _classes(report)),
+        ("classes", "Classes" if report.sort == "class" else f"{report.sort}s".capitalize(), _classes(report)),
         ("boxes", "Sizes, shapes and places", _boxes(report)),
         ("tops", "The smallest and the most crowded", _tops(report)),
         ("notes", "Notes", items(map(coded, report.notes)) if report.notes else ""),
@@ -52,7 +52,7 @@ def render(report: Report, begin: Mapping[str, str] | None = None, doubts: Seque
     name = Path(report.where).name or report.where
     title = f"{name}: what the doctor found"
     pictures = sum(s.images for s in report.splits.values())
-    meta = " · ".join([report.format, many(pictures, "picture"), many(len(report.classes), "class", "classes"),
+    meta = " · ".join([report.format, many(pictures, report.each.replace("image", "picture")), *report.about,
                        *report.kinds])
     head = tag("head", tag("meta", charset="utf-8"), tag("meta", http_equiv="Content-Security-Policy", content=POLICY),
                tag("meta", name="viewport", content="width=device-width, initial-scale=1"),
@@ -231,7 +231,7 @@ def _classes(report: Report) -> str:
         own = [s.classes.get(name, 0) for s in parts.values()]
         bar = tag("td", text(f"{n:,}"), cls="main", style=f"--v:{100 * n / top:.1f}%")
         rows.append(tag("tr", tag("th", text(name), scope="row"), bar, *(tag("td", f"{v:,}") for v in own)))
-    head = "".join(tag("th", text(h), cls="plain", scope="col") for h in ("class", f"{unit}, all", *parts))
+    head = "".join(tag("th", text(h), cls="plain", scope="col") for h in (report.sort, f"{unit}, all", *parts))
     none = [n for n, v in total.items() if not v]
     rest = fold(f"{len(none):,} {'class does' if len(none) == 1 else 'classes do'} not appear",
                 tag("p", text(", ".join(none)))) if none else ""

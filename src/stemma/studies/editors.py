@@ -2,11 +2,13 @@
 
     python -m stemma.studies.editors scales runs/editor --data edits:16 --out runs/scales
     python -m stemma.studies.editors scales RUN --data FOLDER --clip CLIP --texts 7.5 --images 1,1.2,1.4,1.6,1.8,2,2.2
+    python -m stemma.studies.editors scales RUN --data edits:16 --clip drawn
     python -m stemma.studies.editors steps runs/answers --data edits:16 --out runs/steps
 
 `scales`: edits made and change beside them over both scales of the guidance. Does what else changes fall, at every
 scale of the sentence, as the picture's scale rises? With the folder of a CLIP also how alike pictures are to it before
-and after, against how far they change as their captions do (InstructPix2Pix's curves; the second line). `steps`: masks
+and after, against how far they change as their captions do (InstructPix2Pix's curves; the second line); `drawn` is a
+small one that learns of drawn pictures first (`pairs.judge`). `steps`: masks
 and points by the number of denoising steps, in milliseconds of processor time and in accuracy, beside one pass that is
 not iterated: a linear reading, fitted to the same net's features (the input of its last layers, of pure noise beside
 the picture and the sentence).
@@ -39,8 +41,11 @@ from ..report import charts
 from ..report.sheet import grid, leaf, remark
 from ..report.tags import tag, text
 from . import Asked, keep, natural
+from . import pairs as origins
 
 JUDGED = ("clip_picture", "clip_direction")
+SIGNS = {"background": -1, "clip_picture": 1, "clip_direction": -1}  # of the way they go as the picture's scale rises
+JUDGE = 600  # steps in which a judge of drawn pictures learns
 STEPS = (1, 2, 3, 5, 20, 100)
 FITTED, ROUNDS = 400, 60  # edits that a linear reading is fitted to, and its steps of L-BFGS
 
@@ -48,19 +53,27 @@ FITTED, ROUNDS = 400, 60  # edits that a linear reading is fitted to, and its st
 def scales(run: str | Path, data: str, out: str | Path, texts: Sequence[float] = (1.0, 1.5, 2.0, 4.0, 7.5),
            images: Sequence[float] = (0.6, 0.8, 1.0, 1.5, 2.2), limit: int = 60, split: str = "val",
            clip: str | Path | None = None) -> dict[str, Any]:
-    """The study's record and page: a row for each pair of scales. clip: the folder of a CLIP that judges too."""
+    """The study's record and page: a row for each pair of scales. clip: the folder of a CLIP that judges too, or
+    "drawn"."""
     m, pairs = _opened(run, data, split, limit, out, "scales")
-    rows, judge = [], Clip(clip, "cpu") if clip is not None else None
+    judge: Any = None
+    if clip is not None:
+        judge = origins.judge(m.recipe.resize.size, JUDGE, 0) if clip == "drawn" else Clip(clip, "cpu")
+    rows = []
     for t, i in going(itertools.product(texts, images), "pairs of scales"):
         found = measure.measure(pairs, m.recipe.resize.size, measure.editing(m, text=t, image=i), judge=judge)
         rows.append({"text": t, "image": i, "right": found.get("right"), "background": found["background"],
                      **{k: found[k] for k in JUDGED if k in found}})
-    falls = [all(b["background"] <= a["background"] for a, b in zip(of, of[1:]))
-             for t in texts for of in [[r for r in rows if r["text"] == t]]]
+    steady = {key: {str(t): _steady([sign * r[key] for r in rows if r["text"] == t]) for t in texts}
+              for key, sign in SIGNS.items() if all(key in r for r in rows)}
     record = {"study": "scales", "run": str(run), "paper": m.paper.label, "data": data, "split": split,
-              "edits": len(pairs), "rows": rows, "falls": dict(zip(map(str, texts), falls, strict=True)),
+              "edits": len(pairs), "rows": rows, "falls": steady["background"], "steady": steady,
               "picture": _grid(m, pairs, texts, images)}
     return _written(record, Path(out), "scales", scales_page(record))
+
+
+def _steady(values: Sequence[float]) -> bool:
+    return all(a <= b for a, b in zip(values, values[1:]))
 
 
 def steps(run: str | Path, data: str, out: str | Path, counts: Sequence[int] = STEPS, limit: int = 60,
@@ -179,7 +192,16 @@ def scales_answer(r: dict[str, Any]) -> str:
     return (f"What else changes falls with every rise of the picture's scale at {len(falls)} of {len(r['falls'])} "
             f"scales of the sentence, and is least at {', '.join(f'{x:g}' for x in least)}; most edits were made at "
             f"{best['text']:g} and {best['image']:g}: {best['right']:.3f}, with a change of {best['background']:.3f} "
-            "beside them.")
+            "beside them." + _judged(r["steady"]))
+
+
+def _judged(steady: dict[str, dict[str, bool]]) -> str:
+    """What a CLIP says of the trade, where one judged."""
+    if "clip_picture" not in steady:
+        return ""
+    alike, along = (sum(steady[k].values()) for k in JUDGED)
+    return (f" To the judge pictures grow more alike with every rise at {alike} of {len(steady['clip_picture'])} "
+            f"scales of the sentence, and change less as their captions do at {along}.")
 
 
 def scales_page(r: dict[str, Any]) -> str:
@@ -200,10 +222,13 @@ def scales_page(r: dict[str, Any]) -> str:
              'style="max-width:100%;image-rendering:pixelated">')
     figure = tag("figure", image, tag("figcaption", "One edit: the picture as it was, then the picture's scale rising "
                                       "to the right and the sentence's downwards."))
-    heads = ("sentence", "picture", "edits made", "change beside them")
+    judged = {"clip_picture": "alike before and after", "clip_direction": "change along the captions"}
+    judged = {k: v for k, v in judged.items() if k in r["steady"]}
+    heads = ("sentence", "picture", "edits made", "change beside them", *judged.values())
     return _page("What two scales trade", scales_answer(r), f"{r['paper']}, {r['edits']} edits of {r['data']} "
                  f"({r['split']}).", charts.legend(lines), tag("div", *parts, cls="two"), figure,
-                 _rows(heads, [(x["text"], x["image"], x["right"], x["background"]) for x in r["rows"]]))
+                 _rows(heads, [(x["text"], x["image"], x["right"], x["background"], *(x[k] for k in judged))
+                               for x in r["rows"]]))
 
 
 def steps_answer(r: dict[str, Any]) -> str:
@@ -242,7 +267,8 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--out", default="")
     parser.add_argument("--limit", type=natural, default=60)
     parser.add_argument("--split", default="val")
-    parser.add_argument("--clip", metavar="FOLDER", help="a CLIP, which judges what the scales trade as published")
+    parser.add_argument("--clip", metavar="FOLDER", help="a CLIP, which judges what the scales trade as published; "
+                        "`drawn`: a small one that first learns of drawn pictures")
     for name in ("texts", "images"):
         parser.add_argument(f"--{name}", type=lambda s: [float(v) for v in s.split(",")], metavar="SCALE,SCALE",
                             help=f"scales of the {name[:-1]} that are swept")

@@ -28,7 +28,7 @@ def examine(
         raise DataError(str(where), f"the option '{unknown[0]}' means nothing to edits", "leave it out")
     if is_drawn(where) or is_made(where) or len(each_of(where)) > 1 or weighed(where)[0] != 1:
         kinds = KINDS if is_drawn(where) else open_edits(where, splits(where)[0]).info.kinds
-        report = Report(str(where), "edits", kinds)
+        report = Report(str(where), "edits", kinds, each="edit", sort="kind")
         for name in splits(where):
             drawn = open_edits(where, name)
             report.splits[name] = SplitFigures(len(drawn), fingerprint=drawn.fingerprint, classes=counts(drawn),
@@ -38,7 +38,8 @@ def examine(
                             "them by themselves")
         return report
     path = Path(where)
-    report, seen, oblong = Report(str(path), published.format_at(path), ()), dict[bytes, tuple[str, str]](), set[str]()
+    report = Report(str(path), published.format_at(path), each="edit", sort="kind")
+    seen, oblong = dict[bytes, tuple[str, str]](), set[str]()
     for name in splits(path):
         data = folders.sound(published.open_folder(path, name, **options))
         report.kinds = data.info.kinds

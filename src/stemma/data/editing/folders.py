@@ -258,7 +258,8 @@ def _released(path: Path, split: str, follow_links: bool) -> Folder:
                 error, "problem", 'has no "edit" that is text'), "write what is to be done; training leaves it out",
                                     True, RECORD))
             continue
-        words = (str(prompt["input"]), str(prompt["output"])) if {"input", "output"} <= set(prompt) else None
+        seen = prompt.get("input"), prompt.get("output")
+        words = seen if all(isinstance(s, str) for s in seen) else None
         files = tuple((_shot(out, f"{r[0]}/{s}_0"), _shot(out, f"{r[0]}/{s}_1")) for s in r[1])
         out.entries.append(Entry(str(said), files, f"{r[0]}/prompt.json:{n}", captions=words))
     return out

@@ -33,7 +33,8 @@ HARD = ("count", "move", "spatial", "viewpoint")
 SIDES = {"left": (-1, 0), "right": (1, 0), "top": (0, -1), "bottom": (0, 1)}
 SHIFTS = (0.3, 0.2, 0.15, 0.1)  # of the picture's side, the longest for which there is room
 APART, EDGE, CLOSER = 1.2, 0.01, 1.6
-MOVED = 0.04  # standard deviation of the grey's, in 0..1, of pairs that are unsteady
+MOVED = 0.06  # standard deviation of the grey's, in 0..1, of pairs that are unsteady
+WIDER = 7 / 3  # as wide the greys of their grounds are: 0.15 to 0.85, so that a picture says much of what follows
 SMALLER = (1.0, 0.85, 0.7)  # of a second thing, the largest for which there is room
 
 Done = tuple[str, np.ndarray, np.ndarray, str, str]  # instruction, picture after, region, colour, caption after
@@ -43,6 +44,7 @@ class Hard(Edits):
     """Drawn edits, these kinds among them."""
 
     known = (*KINDS, *HARD, "refer", "unsteady", *RESTORED)
+    version = 2
 
     def pair(self, i: int, version: int = 0) -> Pair:
         kind = self.kind(i)
@@ -64,6 +66,7 @@ class Hard(Edits):
                   file: str) -> Pair:
         a, b = things
         then, words = replace(a, colour=colour), DRAWN["recolour"]
+        ground = ground + np.float32((WIDER - 1) * (ground.mean() - 0.5))
         moved = ground + np.float32(rng.normal(0.0, MOVED) if self.split == "train" else 0.0)
         said = words[int(rng.integers(len(words)))].format(s=a.shape, c=colour)
         return Pair(shown(self._draw(ground, a, b)), shown(self._draw(moved, then, b)), said, "unsteady",

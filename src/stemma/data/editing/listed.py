@@ -25,6 +25,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from ...core.samples import DataError
 from ..files import SPLIT_OF, SPLITS, read_bytes, rows_of, text_of
 from ..finding import Pictures
 from ..records import Fault
@@ -60,31 +61,41 @@ class Listed(Folder):
 
 def lists_at(path: Path) -> dict[str, Path]:
     """split -> its list, "all" where one holds them; the first of several that fit, in the order of the names."""
-    for stem in STEMS:
-        for ending in ENDINGS:
-            if _fits(file := path / f"{stem}{ending}"):
-                return {"all": file}
     found: dict[str, Path] = {}
-    for name, split in SPLIT_OF.items():
-        for file in (path / name, *(path / name / s for s in STEMS)):
-            for at in (file.parent / f"{file.name}{e}" for e in ENDINGS):
-                if split not in found and _fits(at):
-                    found[split] = at
+    for split, file in _places(path):
+        if split not in found and len(_columns(_names(file))) == len(_NAMES):
+            if split == "all":
+                return {"all": file}
+            found[split] = file
     return folders.alone(found)
 
 
-def _fits(file: Path) -> bool:
-    """Whether a file begins as a list of edits does: the names of all three are there."""
+def unlike(path: Path) -> str:
+    """What keeps the first file that is called as a list of edits from being one, in words; "" where none is."""
+    for _, file in _places(path):
+        if names := _names(file):
+            lack = " and no ".join(k for k in _NAMES if k not in _columns(names))
+            return f"{file.relative_to(path).as_posix()} names no {lack} among {', '.join(dict.fromkeys(names))[:200]}"
+    return ""
+
+
+def _places(path: Path) -> Iterator[tuple[str, Path]]:
+    """(split, file) of all that a list may be called, "all" first."""
+    for split, at in [("all", path / s) for s in STEMS] + [
+            (split, at) for name, split in SPLIT_OF.items() for at in (path / name, *(path / name / s for s in STEMS))]:
+        yield from ((split, at.parent / f"{at.name}{e}") for e in ENDINGS)
+
+
+def _names(file: Path) -> list[str]:
+    """The names in the head of a list, of its columns or of its first records; none of a file that begins otherwise."""
     try:
         with open(file, "rb") as f:
-            head = f.read(_HEAD).decode("utf-8", "ignore").removeprefix("\ufeff").lstrip()
-    except OSError:
-        return False
-    if file.suffix == ".csv":
-        names = re.split(r"[,;\t]", head.partition("\n")[0].strip().lower())
-        return len(_columns([n.strip().strip('"') for n in names])) == 3
-    return head[:1] == ("[" if file.suffix == ".json" else "{") and len(
-        _columns(re.findall(r'"([\w -]+)"\s*:', head))) == 3
+            head = text_of(f.read(_HEAD), file, cut=True).lstrip()
+        if file.suffix == ".csv":
+            return next(iter(rows_of(head.partition("\n")[0], file)), [])
+    except (OSError, ValueError, DataError):
+        return []
+    return re.findall(r'"([\w -]+)"\s*:', head) if head[:1] == ("[" if file.suffix == ".json" else "{") else []
 
 
 def _columns(names: list[str]) -> dict[str, str]:
@@ -190,4 +201,4 @@ def _faults(record: Any) -> Iterator[tuple[str, str, str]]:
         yield names["instruction"], "is no text", mend
 
 
-__all__ = ["Listed", "lists_at", "open_listed", "splits_at"]
+__all__ = ["Listed", "lists_at", "open_listed", "splits_at", "unlike"]

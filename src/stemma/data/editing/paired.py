@@ -11,6 +11,7 @@ after, target, edited or result. Partners have one path in them, but for the end
 from __future__ import annotations
 
 import hashlib
+import os
 import re
 from pathlib import Path, PurePosixPath
 
@@ -30,9 +31,20 @@ Sides = tuple[str, str]
 
 def _sides(at: Path) -> Sides | None:
     """The folders of pictures before and after, where what is to be done is said beside them."""
+    sides = _both(at)
+    return sides if sides is not None and _texts(at, sides) else None
+
+
+def _both(at: Path) -> Sides | None:
     there = {n.lower(): n for n in reversed(shown(at))}
     before, after = (next((there[n] for n in names if n in there), "") for names in (BEFORE, AFTER))
-    return (before, after) if before and after and _texts(at, (before, after)) else None
+    return (before, after) if before and after else None
+
+
+def unlike(path: Path) -> str:
+    """That what is to be done is not said, where both folders are there; "" where they are not."""
+    sides = _both(path) if os.path.isdir(path) else None
+    return f"{sides[0]} and {sides[1]} are there, and no text says what is to be done" if sides is not None else ""
 
 
 def _texts(at: Path, sides: Sides) -> list[str]:
@@ -131,4 +143,4 @@ def _counted(key: str) -> list[tuple[int, str]]:
     return [(int(p), "") if p.isdecimal() else (-1, p) for p in re.split(r"(\d+)", key)]
 
 
-__all__ = ["open_paired", "roots", "splits_at"]
+__all__ = ["open_paired", "roots", "splits_at", "unlike"]

@@ -24,6 +24,11 @@ def format_at(path: Path) -> str:
     return "gqa-inpaint" if removed.lists_at(path) else "before and after" if paired.roots(path) else ""
 
 
+def unlike(path: Path) -> str:
+    """What keeps a folder that looks like one of edits from being one, in words; "" of any other."""
+    return listed.unlike(path) or paired.unlike(path)
+
+
 def splits_at(path: Path) -> tuple[str, ...]:
     """The splits that are there."""
     where = {"refcoco": referred.splits_at, "restoration": restored.splits_at, "edits": listed.splits_at,
@@ -63,4 +68,4 @@ def open_sound(path: Path, split: str, follow_links: bool = False) -> Folder:
     return _checked(str(path), split, follow_links, tuple(p.stat().st_mtime for p in lists))
 
 
-__all__ = ["format_at", "open_folder", "open_sound", "splits_at"]
+__all__ = ["format_at", "open_folder", "open_sound", "splits_at", "unlike"]
