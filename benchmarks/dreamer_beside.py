@@ -1,10 +1,11 @@
-"""What one update of DreamerV3's small default costs beside two other libraries' at equal sizes, in turns, in processor
+"""What one update of DreamerV3's small nets costs beside two other libraries' at equal sizes, in turns, in processor
 time: `python benchmarks/dreamer_beside.py [--rounds 5]`, with sheeprl and torchrl installed apart
 (tests/test_world_oracles.py says how, and `pip install` of what sheeprl imports besides).
 
-16 sequences of 32 steps, dreams of 15 from each of the 512 beliefs, a memory of 256, 16 variables of 8 classes, layers
-of 64; four numbers are seen, two choices are had. sheeprl's is the first version (one dense gated unit, layer norms, no
-loss of the critic on what was lived), so ours is timed in both: "small", and "first", the first version at these sizes.
+16 sequences of 32 steps ("conv-small"; "small" has the same nets for numbers and half as long sequences), dreams of 15
+from each of the 512 beliefs, a memory of 256, 16 variables of 8 classes, layers of 64; four numbers are seen, two
+choices are had. sheeprl's is the first version (one dense gated unit, layer norms, no loss of the critic on what was
+lived), so ours is timed in both: "small", and "first", the first version at these sizes.
 torchrl's example is the second version, with as many weights as "small", and is not compiled on a CPU.
 """
 from __future__ import annotations
@@ -129,7 +130,7 @@ def main() -> None:
     torch.set_num_threads(1)
     if args.keep:
         devices.keep_memory()
-    ways = {"small": ours("small"), "first": ours("first-s", FIRST), "sheeprl": sheeprls(),
+    ways = {"small": ours("conv-small"), "first": ours("first-s", FIRST), "sheeprl": sheeprls(),
             "torchrl": torchrls()}
     spent: dict[str, list[float]] = {k: [] for k in ways}
     for f, _ in ways.values():

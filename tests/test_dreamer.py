@@ -40,8 +40,8 @@ TINY = {"dynamics.cell.size": 32, "dynamics.cell.hidden": 8, "dynamics.hidden": 
 
 def tiny(env: str, preset: str = "small", **sets: Any) -> Any:
     torch.manual_seed(0)
-    own = TINY if preset == "small" else {}
-    if preset == "small" and (env.endswith("+image") or env.startswith("drawn")):
+    own = TINY if preset in ("small", "conv-small") else {}
+    if preset == "conv-small" and (env.endswith("+image") or env.startswith("drawn")):
         own = own | {"heads.0.net.deter": 32}  # the decoder is told how many numbers are remembered
     return checkpoint.build("dreamerv3", preset, sets=own | sets, info=envs.info_of(env))
 
@@ -274,14 +274,15 @@ def test_laprop_is_ten_lines() -> None:
 
 
 @pytest.mark.parametrize("env, preset", [("gym:CartPole-v1+image", "small"), ("gym:Pendulum-v1", "small"),
-                                         ("gym:Pendulum-v1", "first-s"), ("drawn-pendulum", "small")])
+                                         ("gym:Pendulum-v1", "first-s"), ("drawn-pendulum", "small"),
+                                         ("drawn-pendulum", "conv-small")])
 def test_every_weight_learns_and_losses_are_numbers(env: str, preset: str) -> None:
-    m = tiny(env, preset, **({"dynamics.cell.size": 16} if preset != "small" else {})).train()
+    m = tiny(env, preset, **({"dynamics.cell.size": 16} if preset == "first-s" else {})).train()
     with torch.no_grad():  # heads that begin at nothing let no gradient through
         for head in (m.nets["reward"], m.critic):
             nn.init.normal_(head.net[-1].weight, std=0.1)
     losses = m.loss(batch_of(m))
-    assert {"reward", "terminal", "kl", "actor", "critic"} <= set(losses) and ("replay" in losses) == (preset == "small")
+    assert {"reward", "terminal", "kl", "actor", "critic"} <= set(losses) and ("replay" in losses) == (preset != "first-s")
     assert all(v.isfinite() and v.ndim == 0 for v in losses.values())
     torch.stack(list(losses.values())).sum().backward()
     assert not [n for n, p in m.named_parameters() if p.grad is None]
@@ -298,10 +299,10 @@ def test_dreams_teach_the_model_of_the_world_nothing() -> None:
 def test_blocks_begin_as_the_authors_code_counts_their_inputs() -> None:
     """nets.py `Initializer.compute_fans`: of a kernel (blocks, in, out) the fan-in is blocks x in."""
     torch.manual_seed(0)
-    for preset, inputs in (("size1m", 512), ("small", 512 // 8)):
+    for preset, inputs in (("size1m", 512), ("conv-small", 512 // 8)):
         p = dreamerv3.spec(preset)
         kept, drawn = (x["whole"] for x in (p.dynamics["cell"], p.heads[0].net))
-        assert kept == drawn == (preset != "small")
+        assert kept == drawn == (preset == "size1m")
         wide = normed.begin(BlockLinear(512, 4096, 8, kept)).weight.std().item()
         assert wide == pytest.approx(inputs**-0.5, rel=0.02)
 
@@ -359,6 +360,23 @@ def test_one_batch_is_learned_by_heart(learned: Learned) -> None:
         loss.backward()
         optimizer.step()
     learned("losses of the world model", loss.item(), at_most=0.4 * first, untrained=first)
+
+
+def test_small_sees_a_picture_within_its_few_updates(learned: Learned) -> None:
+    """At its own rate, beside one picture that is drawn for all."""
+    m = tiny("drawn-pendulum").train()
+    env = envs.make("drawn-pendulum", m.spec.pixels.size, True)
+    lives = [envs.live(env, envs.RandomPolicy("uniform", 1, i), i) for i in range(8)]
+    batch = {k: torch.from_numpy(np.stack([e[k][:8] for e in lives])) for k in lives[0]}
+    x = m.spec.pixels(batch["image"])
+    blind = m.spec.heads[0].weight * 0.5 * (x - x.mean((0, 1))).square().sum((2, 3, 4)).mean().item()
+    optimizer = optim.make_optimizer(m, m.recipe)
+    for _ in range(200):
+        losses = m.loss(batch, "^(image|kl)$")
+        optimizer.zero_grad()
+        torch.stack(list(losses.values())).sum().backward()
+        optimizer.step()
+    learned("what is wrong in a picture", losses["image"].item(), at_most=0.9 * blind, untrained=blind)
 
 
 # ---------------------------------------------------------------- what a part is worth: one taken away at a time
@@ -726,6 +744,22 @@ def test_deepmind_control_lives_in_a_process_of_its_own() -> None:
                            "envs.make('dmc:cartpole-swingup', 16, True, ('vector',)).reset(seed=0)"],
                           capture_output=True, text=True)
     assert done.returncode == 0, done.stderr[-500:]
+
+
+def test_a_task_of_control_that_reached_its_end_is_over_and_one_whose_time_is_up_is_not() -> None:
+    """Its discount says which (0: nothing comes behind); and MuJoCo's 1e10 is no bound to scale an action to."""
+    pytest.importorskip("dm_control", reason="DeepMind control: pip install 'stemma-vision[worlds]'")
+    env = envs.make("dmc:lqr-lqr-2-1", 16, True, ("vector",))
+    env.reset(seed=0)
+    _, reward, *ended, _ = env.step(np.ones(1, np.float32))
+    assert ended == [False, False] and abs(reward) < 5
+    with env.inner.physics.reset_context():
+        env.inner.physics.data.qpos[:] = env.inner.physics.data.qvel[:] = 0
+    assert env.step(np.zeros(1, np.float32))[2:4] == (True, False)
+    env = envs.make("dmc:cartpole-swingup", 16, True, ("vector",))
+    env.reset(seed=0)
+    ends = [env.step(np.zeros(1, np.float32))[2:4] for _ in range(500)]
+    assert ends == [(False, False)] * 499 + [(False, True)]
 
 
 def test_the_study_of_actors_asks_every_way_and_continues(tmp_path: Path) -> None:

@@ -128,7 +128,7 @@ def test_the_token_head_is_a_categorical() -> None:
 
 def paired(preset: str = "small") -> tuple[Any, Any]:
     """DreamerV3, and Dynalang with the same weights where both have them."""
-    base = "small" if preset == "small" else "first-s"
+    base = "conv-small" if preset == "small" else "first-s"
     own = {"dynamics.cell.size": 16, "dynamics.hidden": 8}
     silent = tiny("dreamerv3", base, info_of((("image", 0),)), **(own if preset != "small" else {}))
     model = tiny(preset=preset)
@@ -187,7 +187,7 @@ def test_where_nothing_is_said_it_is_dreamerv3s_value() -> None:
     for preset in ("small", "embedded-small"):
         mute = dynalang.prepare(dynalang.spec(preset), world)
         assert [s.channel for s in mute.senses] == ["image", "vector"] == [h.channel for h in mute.heads][:2]
-        theirs = dreamerv3.prepare(dreamerv3.spec("small"), world)
+        theirs = dreamerv3.prepare(dreamerv3.spec("conv-small"), world)
         assert (mute.senses, mute.heads, mute.dynamics) == (theirs.senses, theirs.heads, theirs.dynamics)
     heard = dynalang.prepare(dynalang.spec("embedded-small"), info_of((("image", 0), ("token", 9), ("token_embed", 6))))
     assert [(s.channel, s.width) for s in heard.senses] == [("image", 0), ("token_embed", 6)]

@@ -210,13 +210,14 @@ def _control(domain: str, task: str, repeat: int) -> Callable[..., Any]:
 
         suite = _suite()
         probe = suite.load(domain, task)
-        count = int(np.prod(probe.action_spec().shape))
+        spec = probe.action_spec()
+        act = gym.scaled_to(spaces.Box(spec.minimum, spec.maximum, dtype=np.float64))
 
         class Control(gymnasium.Env):
             observation_space = spaces.Dict({
                 k: spaces.Box(0, 255, (size, size, 1 if grey else 3), np.uint8) if k == "image"
                 else spaces.Box(-np.inf, np.inf, (_numbers(probe),), np.float32) for k in senses})
-            action_space = spaces.Box(-1.0, 1.0, (count,), np.float32)
+            action_space = spaces.Box(-1.0, 1.0, spec.shape, np.float32)
             inner: Any = None
             camera = 2 if domain == "quadruped" else 0
 
@@ -243,16 +244,14 @@ def _control(domain: str, task: str, repeat: int) -> Callable[..., Any]:
                 return self._seen(told), {}
 
             def step(self, action: np.ndarray) -> Any:
-                spec = self.inner.action_spec()
-                low, high = spec.minimum, spec.maximum
-                total, over = 0.0, False
+                total = 0.0
                 for _ in range(repeat):
-                    said = self.inner.step(low + (np.clip(action, -1, 1) + 1) / 2 * (high - low))
+                    said = self.inner.step(act(np.clip(action, -1, 1)))
                     total += float(said.reward or 0.0)
-                    over = bool(said.last())
-                    if over:
+                    if said.last():
                         break
-                return self._seen(said), total, False, over, {}
+                ended = said.last() and said.discount == 0  # else its time was up
+                return self._seen(said), total, ended, said.last() and not ended, {}
 
             def render(self) -> Any:
                 return self.inner.physics.render(240, 320, camera_id=self.camera)

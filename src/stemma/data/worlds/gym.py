@@ -23,7 +23,7 @@ from ...core.types import StemmaError
 _ID = re.compile(r"(?:[A-Za-z_][\w.]*:)?(?:[\w-]+/)?[A-Za-z][\w:.-]*-v\d+")
 LIMIT = 1000  # decisions of an episode of an environment that names none
 FEW = 3  # choices that one number is cut for
-FAR = 1e18
+FAR = 1e9  # MuJoCo writes 1e10 where there is no bound
 MANY = 256  # whole numbers between two bounds that are choices
 
 

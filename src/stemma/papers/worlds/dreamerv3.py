@@ -45,9 +45,9 @@ def seen(channel: str, width: int, deter: int, depth: int, units: int, layers: i
 
 
 def spec(preset: str = "paper") -> Dreaming:
-    """200 million weights ("paper"), the other published sizes, the first version's smallest and largest ("first-s",
-    "first-xl"), "small" for two cores, and "window-small", which remembers by a transformer. What is seen is the
-    world's: `prepare`."""
+    """200 million weights ("paper"), the other published sizes, the first version's least and largest ("first-s" and
+    "first-xl"), "small" for two cores, "conv-small", which sees by convolutions as "paper" does, and "window-small",
+    which remembers by a transformer. What is seen is the world's: `prepare`."""
     first, small = preset in FIRST, preset.endswith("small")
     deter, hidden, classes, depth, units = SIZES.get(preset, (256, 64, 8, 8, 64))
     layers, shallow, groups, norm = 3, 1, 16 if small else 32, "rms"
@@ -63,8 +63,11 @@ def spec(preset: str = "paper") -> Dreaming:
         dynamics = part(WindowRSSM, latent=Categorical(groups, classes), hidden=hidden,
                         cell=part(Looking, size=deter, hidden=hidden))
     sense, told = seen("image", 0, deter, depth, units, layers, first, whole)
+    if dense := preset == "small":  # pictures as PlaNet's small sees and draws them
+        eyes = planet.spec("small")
+        sense, told = eyes.senses[0], replace(eyes.heads[0], reads=READS)
     return Dreaming(
-        pixels=Pixels(32, grey=True, shift=0.5) if small else Pixels(64, shift=0.5),
+        pixels=Pixels(32, grey=True, shift=0.0 if dense else 0.5) if small else Pixels(64, shift=0.5),
         senses=(sense,),
         dynamics=dynamics,
         heads=(told,
@@ -83,7 +86,7 @@ def prepare(p: World, info: Info) -> World:
     """Sees what the world shows, numbers and pictures, and not a picture alone; takes choices where it has them."""
     picture, told = p.senses[0], p.heads[0] if p.heads else None
     assert isinstance(p.actor, Part)
-    first, units, depth = p.actor["norm"] == "layer", p.actor["units"], picture.net["depth"]
+    first, units, depth = p.actor["norm"] == "layer", p.actor["units"], dict(picture.net.kw).get("depth", 8)
     both: list[tuple[Sense, Head | None]] = [
         seen(channel, width, 0, depth, units, p.actor["layers"], first, made=info.numbers * (channel == "vector"))
         if width else (picture, told)
@@ -95,22 +98,22 @@ def prepare(p: World, info: Info) -> World:
 def recipe(preset: str = "paper") -> Recipe:
     """Batches of 16 sequences of 64; 32 steps are learned from for each that is lived (the paper's default).
 
-    "size1m" has the 1,024 of its worlds of numbers, "first-s" and "first-xl" the first version's optimiser.
-    "small" is ours: shorter sequences, a higher rate, 64 steps for each that is lived.
-    """
+    "size1m" has the 1,024 of its worlds of numbers, "first-s" and "first-xl" the first version's optimiser. The small
+    ones are ours: 64 steps for each lived, sequences of 32 and a higher rate, "small" of 16 and a higher rate still."""
     first, small = preset in FIRST, preset.endswith("small")
+    length, rate = (16, 1e-3) if preset == "small" else (32, 3e-4) if small else (64, 4e-5)
     ratio = 64.0 if small else 1024.0 if preset == "size1m" else 32.0
     envs = 1 if small else 4 if first else 16
-    fit = Stage("learn", "fit", ratio=ratio, sequence=32 if small else 64, newest=not first)
+    fit = Stage("learn", "fit", ratio=ratio, sequence=length, newest=not first)
     life = Life(first=(Stage("at first", "collect", 8 if small else 16, policy="random" if first else "agent"),),
                 then=(fit, Stage("live", "collect", envs)), capacity=1_000_000 if first else 5_000_000, cross=True)
-    r = Recipe(optimizer="laprop", lr=4e-5, eps=1e-20, agc=0.3, warmup_steps=1000, weight_decay=0.0, batch=16,
+    r = Recipe(optimizer="laprop", lr=rate, eps=1e-20, agc=0.3, warmup_steps=1000, weight_decay=0.0, batch=16,
                length="24h", schedule="constant", warmup=0.0, precision="fp32", life=life)
     if first:
         return replace(r, optimizer="adam", lr=1e-4, eps=1e-8, agc=0.0, warmup_steps=0,
                        lr_mult=(("^(actor|critic)", 0.3),),
                        clips=(("^(senses|dynamics|heads)", 1000.0), ("^actor", 100.0), ("^critic", 100.0)))
-    return replace(r, lr=3e-4, warmup_steps=100, length="10m") if small else r
+    return replace(r, warmup_steps=100, length="10m") if small else r
 
 
 PAPER = Paper(
@@ -122,7 +125,7 @@ PAPER = Paper(
     spec=spec,
     recipe=recipe,
     presets=("paper", "size1m", "size12m", "size25m", "size50m", "size100m", "size400m", "first-s", "first-xl",
-             "small", "window-small"),
+             "small", "conv-small", "window-small"),
     prepare=prepare,
     summary="One agent, one set of numbers, any world: numbers are squashed by symlog, rewards and values are told as "
     "distributions over bins, the divergence of what is seen from what was foreseen is split and has a free nat, "
@@ -152,22 +155,19 @@ PAPER = Paper(
     ),
     facts=(
         *(Fact("parameters", n, 1, variant=v, source="summed over the layers of rssm.py and heads.py, one action")
-          for v, n in (("size1m", 685_876), ("size12m", 10_490_308), ("size25m", 23_483_556), ("size50m", 41_642_372),
-                       ("size100m", 93_456_708), ("paper", 165_933_316), ("size400m", 372_873_348))),
+          for v, n in zip(SIZES, (685_876, 10_490_308, 23_483_556, 41_642_372, 93_456_708, 165_933_316, 372_873_348))),
     ),
     notes=(
         "An agent learns between episodes: after each group of 16, one for each world, it makes up the updates of the "
         "ratio, where the code learns at every step. So a killed run resumes exactly in any world.",
-        "Settings are those of the authors' code (configs.yaml) at its second version; entropy of the actor has no "
-        "uniform share there, although the paper lists one.",
+        "Settings are the code's (configs.yaml, second version); its actor has no uniform share, the paper's has.",
         "Nothing is lived by chance at first, but by the first version: its untrained actor is not nearly uniform.",
-        "Numbers are float32, the code's bfloat16. Blocks begin as narrow as if each saw all inputs, as there; in the "
-        "small presets as wide as their own ask.",
+        "Numbers are float32, the code's bfloat16. Blocks begin as narrow as if each saw all inputs; not in the small.",
         "Other worlds have other ratios and numbers of worlds in configs.yaml (recipe.life.then: 0.ratio, 1.amount): "
         "control from pictures 256 and 16, Atari 100k 256 and 1, Crafter 512 and 1, bsuite 1,024 and 1.",
         "Beliefs are kept as halves and class numbers, written anew after each update that held them.",
-        "The first version is one Adam with three clips and two rates; its epsilon is 1e-8 for all three (actor's and "
-        "critic's were 1e-5), its weights begin as the second's, its convolutions are of stride 2. Its dreams go on "
+        "The first version is one Adam with three clips and two rates, its epsilon 1e-8 for all (actor's and critic's "
+        "were 1e-5), its weights begin as the second's, its convolutions are of stride 2. Its dreams go on "
         "with the chance that is foreseen, the code's where that is above a half, and begin by the truth.",
         "To see what a part is worth: looks.ahead=15 searches at each decision, looks.valued asks the critic what "
         "comes then; squash=false of encoders and heads leaves out symlog, bins=1 of rewards and critic the two-hot, "
@@ -175,6 +175,6 @@ PAPER = Paper(
         "Tasks of DeepMind control last two steps a decision, as when the claims' scores were made (numbers: size12m, "
         "ratio 512; today's configs.yaml has one step, size1m, 1,024), without shadows and reflections. Atari by "
         "the code's protocols is atari:GAME (96 grey pixels there) and atari100k:GAME (64 in colour). "
-        "The small preset has a memory of 256, 16 variables of 8 classes, and grey pictures, 32 pixels wide.",
+        "Small presets: a memory of 256, 16 variables of 8 classes, 32 grey pixels, which linear layers read in small.",
     ),
 )

@@ -38,12 +38,12 @@ def spec(preset: str = "paper") -> World:
     """The agent between DreamerV3's two versions, at its largest size, with a token a step.
 
     "embedded": tokens as the numbers of a language model. "text": the same net, for reading alone. "early", "token",
-    "masked": the code's other beliefs (`BELIEFS`). "small" and its like are `dreamerv3`'s small, with one layer for a
+    "masked": the code's other beliefs (`BELIEFS`). "small" and its like are `dreamerv3`'s conv-small, one layer for a
     token, and tokens are learned before they are heard too. "model-free-small" learns no model: R2D2 in little, which
     the paper is held against, with the same senses and gated unit.
     """
     small = preset.endswith("small")
-    p = dreamerv3.spec("small" if small else "first-xl")
+    p = dreamerv3.spec("conv-small" if small else "first-xl")
     assert isinstance(p.actor, Part)
     units, layers, norm = p.actor["units"], 1 if small else p.actor["layers"], p.actor["norm"]
     if not small:  # rewards and values have the second version's bins
@@ -94,7 +94,7 @@ def recipe(preset: str = "paper") -> Recipe:
     watched and not acted in.
     """
     kind, small = preset.split("-")[0], preset.endswith("small")
-    r = dreamerv3.recipe("small" if small else "first-xl")
+    r = dreamerv3.recipe("conv-small" if small else "first-xl")
     r = replace(r, lr=1e-3, lr_mult=(("^(actor|critic)", 0.3),)) if small else r
     assert r.life is not None
     fit, live = r.life.then
@@ -154,7 +154,7 @@ PAPER = Paper(
     ),
     notes=(
         "The authors' code stands between DreamerV3's versions: the first's layers, optimisers and rates, the second's "
-        "bins for rewards and values. What this file does not say is `dreamerv3`'s, presets first-xl and small.",
+        "bins for rewards and values. What this file does not say is `dreamerv3`'s, presets first-xl and conv-small.",
         "Padding, no word, has a code of zeros here and a learned one there: an agent in a silent world is DreamerV3. "
         "In text the frame's code is zeros, as there.",
         "A belief begins at its likeliest classes, as the first version's; the code draws them, and begins its dreams' "
