@@ -1508,7 +1508,7 @@ def test_what_a_user_gets_wrong_is_one_line(tmp_path: Path, capsys: pytest.Captu
     assert "name the edits to measure on" in said("evaluate", "editor.safetensors")
     assert "no one graph" in said("export", "editor.safetensors", "m.onnx")
     assert "say --size 16" in said("train", "instruct-pix2pix", "--data", "edits:16", "--size", "17")
-    assert "holds no edits" in said("train", "instruct-pix2pix", "--data", "scenes")
+    assert "holds no edits: no file or folder" in said("train", "instruct-pix2pix", "--data", "GoPro")
     assert "no such file or folder" in said("train", "instruct-pix2pix", "--data", str(tmp_path / "nowhere"))
     assert "have no common measure" in said("compare", "instruct-pix2pix", "fpn", "--data", "edits:16")
     assert "begins from a trained autoencoder" in said("train", "instruct-pix2pix", "-p", "paper", "--data", "edits:16")

@@ -99,7 +99,8 @@ def open_edits(where: Any, split: str = "train", follow_links: bool = False) -> 
         if "/" in str(where) and not os.path.exists(where):
             raise DataError(str(where)[:400], "there is no such file or folder",
                             "check the path; drawn edits need none (edits:64)")
-        raise DataError(str(where)[:400], "holds no edits", "name drawn ones (edits:64); a folder as InstructPix2Pix "
+        gone = "" if os.path.exists(where) else ": no file or folder here is called so"
+        raise DataError(str(where)[:400], f"holds no edits{gone}", "name drawn ones (edits:64); a folder as InstructPix2Pix "
                         "(seeds.json), MagicBrush (edit_turns.json), gRefCOCO (grefs(unc).json and instances.json), "
                         "GQA-Inpaint (train_scenes.json), GoPro, REDS, SIDD or CLWD publish them; a list of your own "
                         "(edits.csv, edits.json or edits.jsonl with before, after, instruction); folders input and "
