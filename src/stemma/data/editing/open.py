@@ -100,12 +100,13 @@ def open_edits(where: Any, split: str = "train", follow_links: bool = False) -> 
             raise DataError(str(where)[:400], "there is no such file or folder",
                             "check the path; drawn edits need none (edits:64)")
         gone = "" if os.path.exists(where) else ": no file or folder here is called so"
-        raise DataError(str(where)[:400], f"holds no edits{gone}", "name drawn ones (edits:64); a folder as InstructPix2Pix "
-                        "(seeds.json), MagicBrush (edit_turns.json), gRefCOCO (grefs(unc).json and instances.json), "
-                        "GQA-Inpaint (train_scenes.json), GoPro, REDS, SIDD or CLWD publish them; a list of your own "
-                        "(edits.csv, edits.json or edits.jsonl with before, after, instruction); folders input and "
-                        "output with prompts.txt, or a text a picture, beside them; asked:DATA for data with masks, "
-                        "maps or keypoints; or restored:DATA to blur and mend pictures of any data or folder")
+        raise DataError(str(where)[:400], f"holds no edits{gone}", "name drawn ones (edits:64); a folder as "
+                        "InstructPix2Pix (seeds.json), MagicBrush (edit_turns.json), gRefCOCO (grefs(unc).json and "
+                        "instances.json), GQA-Inpaint (train_scenes.json), GoPro, REDS, SIDD or CLWD publish them; a "
+                        "list of your own (edits.csv, edits.json or edits.jsonl with before, after, instruction); "
+                        "folders input and output with prompts.txt, or a text a picture, beside them; asked:DATA for "
+                        "data with masks, maps or keypoints; or restored:DATA to blur and mend pictures of any data or "
+                        "folder")
     found = published.open_sound(Path(where), split, follow_links)
     if found.note:
         warnings.warn(f"{where}: {found.note}", DataWarning, stacklevel=2)
