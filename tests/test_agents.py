@@ -1027,3 +1027,6 @@ def test_the_study_of_temperatures_writes_its_page_and_continues(dreamer: Run, t
     assert temperature.fooled(rows, 100.0) == [0.1] and temperature.fooled(rows, 50.0) == []
     with pytest.raises(StemmaError, match="other settings"):
         temperature.study(dreamer.path, tmp_path / "t", (1.0,), generations=3, episodes=2)
+    with pytest.raises(StemmaError, match="episodes must be 2 or more"):
+        temperature.study(dreamer.path, tmp_path / "one", (1.0,), generations=1, episodes=1)
+    assert not (tmp_path / "one").exists()

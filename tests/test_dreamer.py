@@ -778,6 +778,8 @@ def test_the_study_of_actors_asks_every_way_and_continues(tmp_path: Path) -> Non
     assert "<svg" in (tmp_path / "s" / "lookahead.html").read_text()
     with pytest.raises(StemmaError, match="other settings"):
         lookahead.study(run.path, tmp_path / "s", (2,), **given | {"episodes": 3})
+    with pytest.raises(StemmaError, match="episodes must be 2 or more"):
+        lookahead.study(run.path, tmp_path / "one", (2,), **given | {"episodes": 1})
     asked = [lookahead.looks_of(w, 5, 32) for w in lookahead.WAYS]
     assert [(x.ahead, x.valued, x.seeded) for x in asked] == [(0, True, 0), (5, False, 0), (5, True, 0), (5, True, 8)]
 

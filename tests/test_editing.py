@@ -1420,8 +1420,10 @@ def test_the_commands_from_training_to_the_page(tmp_path: Path, capsys: pytest.C
     code, out, _ = run(capsys, "evaluate", "run", "--data", "edits:16:20", "--json")
     found = json.loads(out)
     assert code == 0 and found["edits"] == 20 and found["copy"]["right"] == 0 and "untrained" in found
-    code, out, _ = run(capsys, "evaluate", "run", "--data", "edits:16:20", "--text-guidance", "1", "--limit", "5")
-    assert code == 0 and "as it was" in out and "an untrained net, both on 5" in " ".join(out.split())
+    code, out, _ = run(capsys, "evaluate", "run", "--data", "edits:16:20", "--text-guidance", "1", "--limit", "1")
+    said = " ".join(out.split())
+    assert code == 0 and "as it was" in said and " on 1 edit of val, 16 pixels, 2 steps" in said, said
+    assert "an untrained net, both on 1" in said
     code, out, _ = run(capsys, "evaluate", "run", "--limit", "4", "--json")
     assert code == 0 and json.loads(out)["edits"] == 4, "on what it was trained on"
     pair = drawn.Edits(32, 5, "val").pair(0)
@@ -1539,7 +1541,7 @@ def test_what_a_user_gets_wrong_is_one_line(tmp_path: Path, capsys: pytest.Captu
     assert "name the edits to measure on" in said("evaluate", "editor.safetensors")
     assert "no one graph" in said("export", "editor.safetensors", "m.onnx")
     assert "say --size 16" in said("train", "instruct-pix2pix", "--data", "edits:16", "--size", "17")
-    assert "holds no edits" in said("train", "instruct-pix2pix", "--data", "scenes")
+    assert "holds no edits: no file or folder" in said("train", "instruct-pix2pix", "--data", "GoPro")
     assert "no such file or folder" in said("train", "instruct-pix2pix", "--data", str(tmp_path / "nowhere"))
     assert "have no common measure" in said("compare", "instruct-pix2pix", "fpn", "--data", "edits:16")
     assert "begins from a trained autoencoder" in said("train", "instruct-pix2pix", "-p", "paper", "--data", "edits:16")

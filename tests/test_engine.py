@@ -335,7 +335,8 @@ def test_a_run_of_an_older_version_is_resumed_and_what_differs_is_named(tmp_path
     with pytest.raises(StemmaError) as told:
         short(run.path, "8steps", resume=True)
     said = str(told.value)
-    assert "was run with recipe.lr = 9.0, not " in said and "recipe.difficult = True, not False; resume" in said
+    assert "was run with recipe.lr = 9.0, not " in said and ("recipe.difficult = True, not False; resume with the "
+                                                              "version that began it") in said
     assert "batch" not in said and len(said) < 400
 
 

@@ -23,6 +23,7 @@ from engine_help import Killed, told_in_one_line
 from learning import Learned
 from stemma.cli import main
 from stemma.core import paper as cards
+from stemma.core.part import In
 from stemma.core.types import StemmaError
 from stemma.data.language import meanings
 from stemma.data.language.meanings import DOMAINS
@@ -31,6 +32,7 @@ from stemma.engine.language import meanings as subject
 from stemma.engine.language.dialogue import Dialogue, same
 from stemma.engine.language.learning import Learner
 from stemma.engine.running import checkpoint
+from stemma.parts.language import translate
 from stemma.parts.language.church.reader import ChurchError
 from stemma.parts.language.church.run import Limits
 from stemma.report.language import transcript
@@ -547,6 +549,17 @@ def test_killed_anywhere_it_ends_alike(tmp_path: Path, monkeypatch: pytest.Monke
     pieces = short(tmp_path / "pieces", preset, resume=True, **settings)
     for name in ("best", "last"):
         assert (alone.path / f"{name}.safetensors").read_bytes() == (pieces.path / f"{name}.safetensors").read_bytes()
+
+
+def test_no_mark_is_said_where_a_word_is_due() -> None:
+    """Also by a net that has learned nothing: what pads and what begins are no tokens of a meaning."""
+    net = translate.Attention(In((9, 12), (1, 1), 40), width=16, heads=2).eval()
+    with torch.no_grad():
+        net.out.bias[:2] = 50.0
+        for temperature in (0.0, 1.0):
+            for row in net.say(torch.full((4, 5), 7), temperature).tolist():
+                said = row[: row.index(2)] if 2 in row else row
+                assert all(token > 2 for token in said)
 
 
 def test_small_learns_to_translate(tmp_path: Path, learned: Learned) -> None:

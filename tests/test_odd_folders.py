@@ -2,6 +2,7 @@
 split, names in other letters, class lists that disagree. Nothing may be lost or mislabelled without a word."""
 from __future__ import annotations
 
+import base64
 import json
 import threading
 import unicodedata
@@ -176,6 +177,40 @@ def test_boxes_that_are_meant_as_they_are_written_pass() -> None:
             assert misread(b, hw, np.ones(400, bool), spelt) is None  # type: ignore[arg-type]
 
 
+# ---------------------------------------------------------------- masks in other numbers
+
+
+def ring(a: float, b: float, x: float, y: float) -> list[list[float]]:
+    return [[a, b, x, b, x, y, a, y]]
+
+
+def runs(order: str) -> Callable[..., dict[str, Any]]:
+    """Run lengths of a box, column by column ("F") or row by row."""
+    def of(a: int, b: int, x: int, y: int) -> dict[str, Any]:
+        mask = np.zeros((H, W), np.uint8)
+        mask[b:y, a:x] = 1
+        flat = mask.reshape(-1, order=order)  # type: ignore[call-overload]
+        return {"size": [H, W], "counts": np.diff([0, *np.flatnonzero(np.diff(flat)) + 1, flat.size]).tolist()}
+    return of
+
+
+@pytest.mark.parametrize(("segment", "said"), [
+    (lambda *at: ring(*fractions(*at)), "12 masks lie beside .* read as fractions of the picture all of them fit"),
+    (lambda a, b, x, y: ring(b, a, y, x), "masks lie beside .* read as y, x all of them fit"),
+    (runs("C"), "12 masks lie beside .* read as runs row by row all of them fit"),
+    (runs("F"), ""), (ring, ""),
+])
+def test_masks_in_other_numbers_are_refused(tmp_path: Path, segment: Any, said: str) -> None:
+    put(tmp_path / "a.json", coco([(f"{k}.png", own) for k, own in enumerate(pictures(tmp_path))],
+                                  segmentation=segment))
+    if said:
+        with pytest.raises(DataError, match=said):
+            opened(tmp_path)
+        assert examined(tmp_path).refused
+    else:
+        held(opened(tmp_path))
+
+
 # ---------------------------------------------------------------- outlines in other brackets
 
 
@@ -269,6 +304,16 @@ def test_labelmes_path_that_names_another_picture_is_told(tmp_path: Path) -> Non
         if k != 4:
             put(tmp_path / f"{k}.json", labelme("4.png" if k == 5 else f"{k}.png", own))
     assert any("the one that is called like 5.png names '4.png', which is taken" in n for n in examined(tmp_path).notes)
+
+
+def test_a_picture_that_stands_in_labelmes_json_alone_is_told(tmp_path: Path) -> None:
+    for k, own in enumerate(pictures(tmp_path, 4, "{}.png")):
+        held_in = base64.b64encode((tmp_path / f"{k}.png").read_bytes()).decode()
+        put(tmp_path / f"{k}.json", labelme(f"{k}.png", own) | {"imageData": held_in})
+    assert not any("imageData" in n for n in examined(tmp_path).notes)
+    (tmp_path / "2.png").unlink()
+    assert len(opened(tmp_path)) == 3
+    assert sum("1 picture of split 'all' that no file holds stand" in n for n in examined(tmp_path).notes) == 1
 
 
 def test_label_studio_finds_the_picture_that_was_uploaded(tmp_path: Path) -> None:
@@ -435,6 +480,7 @@ def test_filename_says_which_ending(tmp_path: Path) -> None:
     ("Image Name,Label Name,X Min,Y Min,X Max,Y Max", lambda n, c, a, b, x, y: (n, c, a, b, x, y)),
     ("image-path,species,x1,y1,x2,y2", lambda n, c, a, b, x, y: (n, c, a, b, x, y)),
     ("image,x,y,width,height,label", lambda n, c, a, b, x, y: (n, a, b, x - a, y - b, c)),
+    ("image,class,xc,yc,w,h", lambda n, c, a, b, x, y: (n, c, (a + x) / 2, (b + y) / 2, x - a, y - b)),
     ("image,x_center,y_center,width,height,class", lambda n, c, a, b, x, y: (
         n, (a + x) / 2 / W, (b + y) / 2 / H, (x - a) / W, (y - b) / H, c)),
     ("image,cx,cy,w,h,width,height,class", lambda n, c, a, b, x, y: (

@@ -21,11 +21,12 @@ import pytest
 from made_data import coco_doc, make_coco, make_maps, make_voc, make_yolo, noise, voc_xml
 from stemma.core import outputs
 from stemma.core.types import Classes, DataError, Dataset, Info, StemmaError
+from stemma.data import records
 from stemma.data.doctor import examine
 from stemma.data.formats import FORMATS
 from stemma.data.images import listing, safe_join
 from stemma.data.named import named_as
-from stemma.data.open import open_dataset, recognise, same_classes, splits
+from stemma.data.open import held_out, open_dataset, recognise, same_classes, splits
 from stemma.data.options import OPTIONS, anchored, typed
 from stemma.data.records import DataWarning
 from stemma.data.scenes import Scenes
@@ -323,6 +324,27 @@ def test_every_option_is_told_by_its_readers(tmp_path: Path) -> None:
     known = {k for m in FORMATS.values() for k, p in inspect.signature(m.read).parameters.items()
              if p.kind is p.KEYWORD_ONLY} - {"split"}
     assert {o.name for o in OPTIONS} - {"split_file", "train_split"} == known - {"which", "categories"}
+
+
+def test_pictures_that_are_trained_on_and_measured_are_told(tmp_path: Path) -> None:
+    root = make_yolo(tmp_path / "y", ["0 0.5 0.5 0.5 0.5\n"] * 6, split="train")
+    for s in ("test", "val"):
+        shutil.copytree(root / "images/train", root / "images" / s)
+        shutil.copytree(root / "labels/train", root / "labels" / s)
+    options: dict[str, Any] = {"names": ["cat", "dog"]}
+
+    def said(val: str, test: str, **more: Any) -> list[str]:
+        (root / "data.yaml").write_text(f"train: images/train\nval: {val}\ntest: {test}\nnames: [cat, dog]\n")
+        records._SAID.clear()
+        with warnings.catch_warnings(record=True) as told:
+            warnings.simplefilter("always", DataWarning)
+            held_out(str(root), options=options | more)
+        return [str(w.message) for w in told if "trained on" in str(w.message)]
+
+    assert said("images/val", "images/test") == []
+    assert "6 of the 6 pictures of split 'val' are trained on" in "".join(said("images/train", "images/test"))
+    assert "6 of the 6 pictures of split 'test' are trained on" in "".join(said("images/val", "images/train"))
+    assert said("images/val", "images/test", train_split="trainval") == [], "which is asked for"
 
 
 @pytest.mark.parametrize("form", ["table", "tabs", "json", "lists"])

@@ -442,9 +442,10 @@ def test_cvat_subsets_are_splits_and_video_is_refused(tmp_path: Path) -> None:
     put(tmp_path / "annotations.xml", cvat_xml(rows))
     assert splits(tmp_path) == ("train", "val", "test") and len(opened(tmp_path, "train")) == 2
     assert opened(tmp_path, "val").info.classes.names == ("cat", "dog"), "the tool's own list"
-    put(tmp_path / "annotations.xml", cvat_xml('<track id="0" label="cat"></track>'))
-    with pytest.raises(DataError, match="CVAT for video.*images 1.1"):
-        opened(tmp_path)
+    for beside in ("", rows):
+        put(tmp_path / "annotations.xml", cvat_xml(beside + '<track id="0" label="cat"></track>'))
+        with pytest.raises(DataError, match="CVAT for video.*images 1.1"):
+            opened(tmp_path)
     put(tmp_path / "annotations.xml", "<!DOCTYPE a [<!ENTITY b 'c'>]>" + cvat_xml(rows))
     with pytest.raises(DataError, match="document type or entities"):
         opened(tmp_path)

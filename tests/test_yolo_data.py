@@ -307,6 +307,14 @@ def test_a_yaml_elsewhere_is_followed_where_it_is_named_itself(tmp_path: Path) -
             open_dataset(tmp_path / "configs")
 
 
+def test_a_yaml_below_the_folder_is_named(tmp_path: Path) -> None:
+    root = make_yolo(tmp_path / "y", ["0 0.5 0.5 0.5 0.5\n"] * 4)
+    (root / "config").mkdir()
+    (root / "data.yaml").rename(root / "config/data.yaml")
+    with pytest.raises(DataError, match=r"config/data.yaml may be it: name that file"):
+        open_dataset(root, "train")
+
+
 def test_folders_that_options_name(tmp_path: Path) -> None:
     layout(tmp_path / "d", images="pictures/day", labels="notes/day")
     layout(tmp_path / "d", images="pictures/night", labels="notes/night")

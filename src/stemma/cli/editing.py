@@ -7,6 +7,7 @@ from typing import Annotated, Any
 import typer
 from rich.markup import escape
 
+from ..core.sentence import many
 from .reading import Json
 from .screen import err, number, out, print_json, show, table
 
@@ -60,9 +61,9 @@ def evaluated(said: dict[str, Any]) -> None:
         for thing, of in taken.items():
             seen.add_row(thing, *(str(of[k]) for k in (*taken, "")))
         show(seen)
-    out.print(f"{said['paper'].replace('_', '-')} on {said['edits']} edits of {escape(said['split'])}, "
-              f"{said['size']} pixels, {said['steps']} steps, {said['ms']:.0f} ms an edit; beside it the pictures as "
-              f"they were, the same told no picture but the sentence, and an untrained net, both on "
+    out.print(f"{said['paper'].replace('_', '-')} on {many(said['edits'], 'edit')} of {escape(said['split'])}, "
+              f"{said['size']} pixels, {many(said['steps'], 'step')}, {said['ms']:.0f} ms an edit; beside it the "
+              f"pictures as they were, the same told no picture but the sentence, and an untrained net, both on "
               f"{said['untrained']['edits']}")
     out.print(f"[dim]{'; '.join(f'{COLUMNS[k][0]}: {COLUMNS[k][1]}' for k in measures)}[/]")
 
@@ -123,8 +124,8 @@ def import_pairs(
     if as_json:
         return print_json(found)
     how = "kept by CLIP" if found["filtered"] else "none left out: no --clip was given"
-    out.print(f"[bold]{escape(found['where'])}[/]  {found['pairs']} pairs of {found['prompts']} edits, of "
-              f"{found['drawn']} that were drawn, {how}", soft_wrap=True)
+    out.print(f"[bold]{escape(found['where'])}[/]  {many(found['pairs'], 'pair')} of {many(found['prompts'], 'edit')}, "
+              f"of {found['drawn']} that were drawn, {how}", soft_wrap=True)
     return None
 
 
@@ -144,7 +145,7 @@ def predicted(said: list[dict[str, Any]], where: Path | None) -> None:
         t, i = one["text_guidance"], one["image_guidance"]
         sides = [" x ".join(map(str, one[k])) for k in ("size", "whole")]
         out.print(f"[bold]{escape(one['file_name'])}[/]  {escape(one['instruction'])}: {100 * one['changed']:.1f} % "
-                  f"changed (text {t:g}, image {i:g}, {one['steps']} steps, seed {one['seed']}), "
+                  f"changed (text {t:g}, image {i:g}, {many(one['steps'], 'step')}, seed {one['seed']}), "
                   f"{sides[0]} pixels" + (f" of {sides[1]}" if sides[1] != sides[0] else ""), soft_wrap=True)
     if where is not None:
         out.print(f"before, after and what changed, and the edited pictures, in [bold]{escape(str(where))}[/]",

@@ -1,11 +1,13 @@
-"""Whether the boxes of a split were written by another rule than the one by which its format reads them: fractions for
-pixels, corners for a corner and a size, or a size for the other corner.
+"""Whether the boxes or the masks of a split were written by another rule than the one by which its format reads them:
+fractions for pixels, corners for a corner and a size, or a size for the other corner; y before x, rows for columns.
 
 One box cannot tell. All of them together can: boxes of pixels do not all lie within one pixel, and numbers that mean
 (x, y, width, height) do not all fit their pictures as two corners, least of all where they leave them as they are read.
+Masks that lie beside their own boxes were misread where by another rule each of them fits its box.
 """
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Literal
 
 import numpy as np
@@ -18,6 +20,7 @@ SAYS: dict[str, str] = {"corners": "x1, y1, x2, y2", "size": "x, y, width, heigh
 SHARE = 0.25  # of the boxes that cannot be meant as they are read
 FEWEST = {False: 4, True: 16}  # boxes that can tell one rule from another; of two that both have a size
 _SLACK = 1.0  # pixels
+_BESIDE = 2.0  # pixels between a box and its mask
 Boxes = Float[np.ndarray, "O 4"]
 
 
@@ -49,6 +52,24 @@ def misread(boxes: Boxes, sizes: Int[np.ndarray, "O 2"], bare: Bool[np.ndarray, 
             f"{' or as '.join(fits)} all of them fit", f"write {SAYS[spelt]}")
 
 
+def masks_misread(boxes: Boxes, sizes: Int[np.ndarray, "O 2"], around: Boxes, beside: Bool[np.ndarray, " O"],
+                  rows: Mapping[int, Float[np.ndarray, " C"]]) -> tuple[str, str] | None:
+    """(what is wrong, what to do) of masks that fill `around`, xyxy, in pictures of (height, width); None where nothing
+    is. `beside`: which lie beside their boxes; `rows`: what those that are run lengths fill when runs go row by row."""
+    at = np.flatnonzero(beside)
+    if len(at) < max(FEWEST[False], SHARE * np.isfinite(around).all(1).sum()):
+        return None
+    h, w = sizes[at].T
+    meant = {"fractions of the picture": around[at] * np.stack([w, h, w, h], 1),
+             "y, x": around[at][:, [1, 0, 3, 2]],
+             "runs row by row": np.array([rows.get(k, np.full(4, np.nan)) for k in at.tolist()])}
+    for says, other in meant.items():
+        if (np.abs(np.clip(other, 0, np.stack([w, h, w, h], 1)) - boxes[at]).max(1) <= _BESIDE).all():
+            return (f"{len(at):,} masks lie beside their own boxes as they are read, and read as {says} all of them "
+                    "fit", "write x, y in pixels, and runs column by column")
+    return None
+
+
 def _written(b: Boxes, spelt: Spelt) -> Boxes:
     """The four numbers that were read as boxes xyxy."""
     low, high = b[:, :2], b[:, 2:]
@@ -70,4 +91,4 @@ def _wrong(b: np.ndarray, hw: np.ndarray, flat_alone: bool = False) -> np.ndarra
     return found
 
 
-__all__ = ["SAYS", "Spelt", "misread"]
+__all__ = ["SAYS", "Spelt", "masks_misread", "misread"]

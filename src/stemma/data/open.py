@@ -140,6 +140,8 @@ def open_pair(
             held = open_split(data, str(val or "val"), format, **options)
             same_classes(whole.info, held.info, str(data))
             say_unused(data, format, [whole, held], **options)
+            if not options.get("train_split"):
+                say_learned(data, whole, held, str(val or "val"))
             return whole, held
         say_unused(data, format, [whole], **options)
     else:
@@ -160,6 +162,21 @@ def say_unused(where: str | Path, format: str | None, opened: Sequence[Dataset],
         said = found.said(others=False) if found is not None else ""
         if said:
             say_once(f"{where}: not used: {said}; `stemma doctor` names them")
+
+
+def say_learned(where: str | Path, trained: Dataset, held: Dataset, split: str) -> None:
+    """Says once how many pictures of a data folder are trained on and in the split `held`, too."""
+    both = len(_places(trained) & (there := _places(held)))
+    if both:
+        say_once(f"{where}: {both:,} of the {len(there):,} pictures of split '{split}' are trained on: what is "
+                 "measured there was seen in training. take them out of one split")
+
+
+def _places(data: Dataset) -> set[str]:
+    """Which files on the disk a data set's pictures are."""
+    if isinstance(data, mix.Mixture):
+        return set().union(*(_places(part.base) for part in data.parts))
+    return {os.path.join(data.root, f) for f in data.table.files} if isinstance(data, Records) else set()
 
 
 @dataclass(frozen=True)
@@ -190,6 +207,7 @@ def held_out(
     names = splits(data, format, **options)
     if "test" in names and any(n in names for n in ("val", "valid")):
         test = open_split(data, "test", format, **options)
+        say_learned(data, train, test, "test")
         return HeldOut(train, val, spread(test, limit), "test", len(test),
                        "last" if (options or {}).get("train_split") else "best")
     return HeldOut(train, val, spread(val, limit), "val", len(val), "last")

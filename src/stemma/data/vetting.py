@@ -15,7 +15,7 @@ from stemma.core.samples import IGNORE, Classes, DataError, Info
 from stemma.core.sentence import many
 
 from .images import ROOMS, Header, cut_to_8_bits, header, packed_in, perhaps_wide, white_of
-from .misread import SHARE, misread
+from .misread import SHARE, masks_misread, misread
 from .options import spelled
 from .readers import rle
 from .readers.sound import apart, blocks, judged, mask_faults
@@ -253,11 +253,24 @@ def _boxes_beside(t: Table) -> tuple[Table, list[Fault]]:
             f"the box ({box}) lies beside its own mask, which fills ({own})", "its box is taken from the mask", True,
             "box beside mask", t.files[i], tuple(t.boxes[k].tolist()),
         ))
+    if (other := masks_misread(t.boxes, t.sizes[t.image], around, beside, _by_rows(t, beside))) is not None:
+        faults.append(Fault(faults[0].file, "", "segmentation", *other, False, "masks in other numbers"))
     h, w = t.sizes[t.image].T
     limit = np.stack([w, h, w, h], 1).astype(np.float64)
     cut = np.clip(around, 0.0, limit)
     beside &= ((cut[:, 2:] > cut[:, :2]).all(1))
     return replace(t, boxes=np.where(beside[:, None], cut, t.boxes)), faults
+
+
+def _by_rows(t: Table, of: np.ndarray) -> dict[int, np.ndarray]:
+    """What the run lengths among the objects `of` (bool, O) fill if their runs go row by row, xyxy."""
+    assert t.segments is not None
+    found = {}
+    for k in np.flatnonzero(of).tolist():
+        if isinstance(seg := t.segments[k], dict):
+            h, w = t.sizes[t.image[k]].tolist()
+            found[k] = rle.id_boxes(rle.decode(seg, h, w).reshape(-1, order="F").reshape(h, w).astype(int), 1)[0]
+    return found
 
 
 # ---------------------------------------------------------------- finishing

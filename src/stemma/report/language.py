@@ -196,7 +196,7 @@ def _on_the_way(r: dict[str, Any], colour: dict[str, int], key: str) -> str:
 def _knobs(r: dict[str, Any]) -> str:
     heads = ("system", "on", "knob", "hallucination", "said at all", "miscalibration")
     rows = [tag("tr", tag("th", text(s["title"]), scope="row"), tag("td", text(w["short"]), cls="left"),
-                tag("td", text(k["knob"]), cls="left"),
+                tag("td", text(k["knob"]), cls="left words"),
                 *(_cell(k[n]) for n in ("hallucination", "coverage", "miscalibration")))
             for s in r["systems"] for x in s["runs"][:1] for w in x["worlds"] for k in w["knobs"]]
     return remark("The first seed of each. Less hallucination is bought with silence or with miscalibration.") + table(

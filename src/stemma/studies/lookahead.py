@@ -17,7 +17,7 @@ from typing import Any
 import torch
 
 from ..core import interrupts, outputs
-from ..core.types import StemmaError
+from ..core.types import StemmaError, at_least
 from ..engine.running.clock import Stopwatch
 from ..engine.running.progress import going
 from ..engine.worlds import agents, lives
@@ -40,7 +40,8 @@ def looks_of(way: str, ahead: int, candidates: int) -> Lookahead:
 def study(run: str | Path, out: str | Path, horizons: tuple[int, ...] = (5, 15, 30), episodes: int = 20,
           candidates: int = 128, seed: int = 0, device: str = "auto") -> dict[str, Any]:
     """The study's record. What is finished of it stays in `out` and is not done again. Raises `StemmaError` for a run
-    without an actor and a critic that learn in dreams."""
+    without an actor and a critic that learn in dreams, and for a single episode, which has no interval."""
+    at_least(2, episodes=episodes)
     model, _ = lives._open(run, "last", device)
     if not hasattr(model.spec, "looks"):
         raise StemmaError(f"{run} has no actor beside a critic to search in the place of; train dreamerv3 or dynalang")

@@ -18,7 +18,7 @@ import torch
 
 from ..core import interrupts, outputs
 from ..core.sentence import many
-from ..core.types import StemmaError
+from ..core.types import StemmaError, at_least
 from ..engine.running.progress import going
 from ..engine.worlds import agents, dreams, lives
 from ..engine.worlds.evolve import strategy
@@ -35,14 +35,15 @@ def study(
     generations: int = 60, episodes: int = 30, seed: int = 0, device: str = "auto",
 ) -> dict[str, Any]:
     """The study's record. What is finished of it stays in `out` and is not done again. Raises `StemmaError` for a run
-    that cannot dream."""
+    that cannot dream, and for a single episode, which has no interval."""
+    at_least(2, episodes=episodes)
     model, folder = lives._open(run, "last", device)
-    out = Path(out)
-    out.mkdir(parents=True, exist_ok=True)
     replay = lives.episodes_of(folder, model) if folder is not None else None
     if replay is None or model.actor is None or "terminal" not in model.heads:
         raise StemmaError(f"{run} is not a run whose dreams end and whose controller can be evolved in them; train "
                           "world-models in takecover or drawn-dodge")
+    out = Path(out)
+    out.mkdir(parents=True, exist_ok=True)
     stage = next(s for s in model.recipe.life.then if s.do == "evolve")
     name, place = model.info.name, str(next(model.parameters()).device)
     codes = dreams.beginnings(model, replay, place)

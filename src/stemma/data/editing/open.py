@@ -99,7 +99,9 @@ def open_edits(where: Any, split: str = "train", follow_links: bool = False) -> 
         if "/" in str(where) and not os.path.exists(where):
             raise DataError(str(where)[:400], "there is no such file or folder",
                             "check the path; drawn edits need none (edits:64)")
-        why = "holds no edits" + (f": {near}" if (near := published.unlike(Path(str(where)))) else "")
+        near = (published.unlike(Path(str(where))) if os.path.exists(where)
+                else "no file or folder here is called so")
+        why = "holds no edits" + (f": {near}" if near else "")
         raise DataError(str(where)[:400], why, "name drawn ones (edits:64); a folder as InstructPix2Pix "
                         "(seeds.json), MagicBrush (edit_turns.json), gRefCOCO (grefs(unc).json and instances.json), "
                         "GQA-Inpaint (train_scenes.json), GoPro, REDS, SIDD or CLWD publish them; a list of your own "

@@ -39,8 +39,8 @@ _NAMES = {
     "x2": ("xmax", "x_max", "x2", "right", "bx2"), "y2": ("ymax", "y_max", "y2", "bottom", "by2"),
     "x": ("x", "bbox_x", "box_x"), "y": ("y", "bbox_y", "box_y"), "w":
     ("w", "bbox_width", "bbox_w", "box_w", "box_width"), "h": ("h", "bbox_height", "bbox_h", "box_h", "box_height"),
-    "cx": ("cx", "x_center", "xcenter", "center_x", "x_centre", "centre_x"),
-    "cy": ("cy", "y_center", "ycenter", "center_y", "y_centre", "centre_y"),
+    "cx": ("cx", "x_center", "xcenter", "center_x", "x_centre", "centre_x", "xc", "centerx"),
+    "cy": ("cy", "y_center", "ycenter", "center_y", "y_centre", "centre_y", "yc", "centery"),
     "bbox": ("bbox", "box"), "split": ("split", "set", "subset", "fold"), "group": ("isgroupof", "iscrowd"),
     "width": ("width", "img_width", "image_width"), "height": ("height", "img_height", "image_height"),
 }

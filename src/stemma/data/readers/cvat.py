@@ -59,8 +59,8 @@ def _root(path: Path) -> ET.Element:
     root = parse(read_bytes(path), path)
     if root.tag != "annotations":
         raise DataError(str(path), f"is <{root.tag[:40]}>, not CVAT's <annotations>", "check which file this is")
-    if root.find("track") is not None and root.find("image") is None:
-        raise DataError(str(path), "is CVAT for video, whose frames are no files",
+    if root.find("track") is not None:
+        raise DataError(str(path), "holds tracks, as CVAT for video does, whose frames are no files",
                         "export the task as CVAT for images 1.1")
     return root
 

@@ -18,6 +18,7 @@ import numpy as np
 from PIL import Image
 
 from stemma.core.samples import DataError
+from stemma.core.sentence import many
 from stemma.core.values import told
 
 from ..records import OUT, Draft, Fault
@@ -86,9 +87,16 @@ def read(
     for page in found if _IGNORED not in kinds else ():
         page.shapes = [s for s in page.shapes if s.name != _IGNORED] + [
             x for s in page.shapes if s.name == _IGNORED for x in pages.everywhere(s, kinds)]
-    return pages.draft_of(where, source, found, FORMAT, split, images=images, names=names, word="shape", faults=faults,
-                          every=lambda: kinds, every_point=lambda: pages.points_of(others), notes=notes,
-                          follow_links=follow_links)
+    draft = pages.draft_of(where, source, found, FORMAT, split, images=images, names=names, word="shape", faults=faults,
+                           every=lambda: kinds, every_point=lambda: pages.points_of(others), notes=notes,
+                           follow_links=follow_links)
+    held = {str(p.origin) for p in found if p.held}
+    lost = sum(draft.table.origin(i) in held and not (draft.root / f).is_file()
+               for i, f in enumerate(draft.table.files))
+    if lost:
+        draft.notes.append(f"{many(lost, 'picture')} of split '{split}' that no file holds stand in the JSON itself "
+                           "(imageData), which is not read: labelme's command labelme_export_json writes them as files")
+    return draft
 
 
 def _page(path: Path) -> Page:
@@ -98,7 +106,8 @@ def _page(path: Path) -> Page:
         raise DataError(str(path), "has no list 'shapes'", "check which file this is", field="shapes")
     size = whole(doc.get("imageHeight"), 0), whole(doc.get("imageWidth"), 0)
     name = doc.get("imagePath")
-    page = Page(name if isinstance(name, str) and name.strip() else path.stem, size, path, other=path.stem)
+    page = Page(name if isinstance(name, str) and name.strip() else path.stem, size, path, other=path.stem,
+                held=isinstance(doc.get("imageData"), str))
     parts: dict[tuple[str, Any], Shape] = {}
     spots: list[pages.Spot] = []
     objects: dict[Any, list[Shape]] = {}

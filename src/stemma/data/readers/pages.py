@@ -78,6 +78,7 @@ class Page:
     spanned: set[int] = field(default_factory=set)  # records of objects whose boxes follow from their points
     other: str = ""  # another name of the picture, for where none has the first
     why: str = ""
+    held: bool = False  # the picture stands within the file of annotations, too
 
 
 @dataclass(frozen=True)

@@ -575,8 +575,9 @@ def _names(base: Path, root: Path, source: Source, doc: Mapping[str, Any], names
     else:
         listed = _class_path(base, root, source, labels)
         if listed is None:
+            below = next((f"; {p} may be it: name that file itself" for p in sorted(base.glob("*/*.y*ml"))), "")
             raise DataError(str(base), "has neither a data.yaml nor a classes.txt", "write the class names into "
-                            f"data.yaml: names: [first, second], or say {spelled('names')}")
+                            f"data.yaml: names: [first, second], or say {spelled('names')}{below}")
         out = tuple(class_list(listed, base))
     if len(set(out)) < len(out):
         twice = next(n for n in out if out.count(n) > 1)

@@ -79,8 +79,8 @@ class Run:
         return record
 
     def hold(self, record: dict[str, Any], *keys: str) -> None:
-        """Raises `StemmaError` where the run was run with another of these settings than `record` has. What a recipe of
-        an older version does not say is as it is by default."""
+        """Raises `StemmaError` where the run was run with another of these settings than `record` has. A recipe that is
+        another though `sets` are the same is of another version; what it does not say is as it is by default."""
         old = self.record
         for key in keys:
             was, now = old[key], checkpoint.jsonable(record[key])
@@ -88,8 +88,9 @@ class Run:
                 with suppress(TypeError):  # it says what this version does not know
                     was = checkpoint.jsonable(checkpoint.recipe_from(was).as_dict())
             if apart := list(_apart(key, was, now)):
-                raise StemmaError(f"{self.path} was run with {'; '.join(apart)}; resume with the same settings, or "
-                                  "choose another --out")
+                how = "the version that began it, whose preset says so" if key == "recipe" else "the same settings"
+                raise StemmaError(f"{self.path} was run with {'; '.join(apart)}; resume with {how}, or choose another "
+                                  "--out")
 
     def update(self, **changes: Any) -> None:
         """Change fields of run.json. Raises `StemmaError` when the disk does not take it."""

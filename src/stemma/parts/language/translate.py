@@ -72,6 +72,7 @@ class Attention(nn.Module):
         over = torch.zeros(len(said), dtype=torch.bool, device=said.device)
         for _ in range(self.longest[1] - 1):
             logits = self.logits(said, out)[:, -1]
+            logits[:, [PAD, BEGIN]] = -torch.inf  # no words
             if temperature:
                 p = (logits / temperature).softmax(-1).cpu()
                 new = torch.multinomial(p, 1, generator=generator)[:, 0].to(said.device)
