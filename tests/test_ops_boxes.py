@@ -115,8 +115,8 @@ def test_nms_is_greedy_whichever_way_it_is_computed(n: int, seed: int, iou: floa
     assert got.shape == (keep,) and got[got >= 0].tolist() == want
     order = scores.argsort(descending=True, stable=True)
     args = (boxes[order][None], labels[order][None], torch.ones(1, n, dtype=torch.bool), iou)
-    assert torch.equal(suppress._survivors(*args, 0), suppress._survivors_cpu(*args, n))
-    assert torch.equal(suppress._survivors(*args, n), suppress._survivors_cpu(*args, n))
+    assert torch.equal(suppress._survivors(*args, 0), suppress.suppress(*args, n))
+    assert torch.equal(suppress._survivors(*args, n), suppress.suppress(*args, n))
 
 
 def test_nms_reads_on_when_the_first_chunk_does_not_fill_the_list(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -173,7 +173,7 @@ def test_a_batch_compared_in_pieces_is_the_same(monkeypatch: pytest.MonkeyPatch)
     whole = suppress._survivors(boxes, kind, valid, 0.3, 0)
     monkeypatch.setattr(suppress, "PAIRS", 2 * 30 * 30)
     assert torch.equal(suppress._survivors(boxes, kind, valid, 0.3, 0), whole)
-    assert torch.equal(suppress._survivors_cpu(boxes, kind, valid, 0.3, boxes.shape[1]), whole)
+    assert torch.equal(suppress.suppress(boxes, kind, valid, 0.3, boxes.shape[1]), whole)
 
 
 def test_kinds_far_apart_lose_no_precision() -> None:

@@ -112,8 +112,10 @@ class Detections(Moves):
         def pick(v: Tensor | None, fill: float) -> Tensor | None:
             if v is None:
                 return None
-            i = at.view(*at.shape, *([1] * (v.ndim - 2))).expand(*at.shape, *v.shape[2:])
-            return v.gather(1, i).masked_fill(pad.view(*pad.shape, *([1] * (v.ndim - 2))), fill)
+            if v.ndim == 2:
+                return v.gather(1, at).masked_fill(pad, fill)
+            wide = (*at.shape, *[1] * (v.ndim - 2))
+            return v.gather(1, at.view(wide).expand(*at.shape, *v.shape[2:])).masked_fill(pad.view(wide), fill)
 
         return Detections(
             pick(self.boxes, 0.0), pick(self.scores, 0.0), pick(self.labels, -1),  # type: ignore[arg-type]

@@ -17,7 +17,8 @@ TINY = 1e-9  # below any area that a float32 box of a picture has: 0/0 becomes 0
 
 def area(boxes: Float[Tensor, "*A 4"]) -> Float[Tensor, "*A"]:
     """Square pixels; a box that is inside out has none."""
-    return (boxes[..., 2] - boxes[..., 0]).clamp(min=0) * (boxes[..., 3] - boxes[..., 1]).clamp(min=0)
+    w, h = (boxes[..., 2:] - boxes[..., :2]).clamp(min=0).unbind(-1)
+    return w * h
 
 
 def intersection(a: Float[Tensor, "*B N 4"], b: Float[Tensor, "*B M 4"]) -> Float[Tensor, "*B N M"]:
@@ -100,8 +101,8 @@ def clip(boxes: Float[Tensor, "B *A 4"], sizes: Float[Tensor, "B 2"] | tuple[int
     if isinstance(sizes, tuple):
         x, y = boxes[..., 0::2].clamp(0, sizes[1]), boxes[..., 1::2].clamp(0, sizes[0])
     else:
-        edge = sizes.to(boxes).view(-1, *([1] * (boxes.ndim - 2)), 2)
-        x, y = (torch.minimum(boxes[..., i::2].clamp(min=0), edge[..., 1 - i : 2 - i]) for i in (0, 1))
+        edge = sizes.to(boxes).flip(-1).repeat(1, 2).view(-1, *([1] * (boxes.ndim - 2)), 4)
+        return boxes.clamp(min=0).minimum(edge)
     return torch.stack([x[..., 0], y[..., 0], x[..., 1], y[..., 1]], -1)
 
 

@@ -5,6 +5,8 @@ Axes: B images, N candidates, K kept.
 """
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import torch
 import torch.nn.functional as F
 from jaxtyping import Bool, Float, Int
@@ -50,8 +52,12 @@ def nms(
         whole = torch.onnx.is_in_onnx_export() or boxes.device.type == "cpu" and not torch.compiler.is_exporting()
         alive = suppress(boxes, kind, valid, iou, keep) if whole else _survivors(boxes, kind, valid, iou, TRIPS)
         return _best(alive, order, keep)
-    find = _survivors_cpu if boxes.device.type == "cpu" else _in_chunks
-    return _best(find(boxes, kind, valid, iou, keep), order, keep)
+    if boxes.device.type != "cpu":
+        return _best(_in_chunks(boxes, kind, valid, iou, keep), order, keep)
+    out = torch.full((len(order), keep), -1)
+    for row, places, found in zip(out, order, _found(boxes, kind, valid, iou, keep)):
+        row[: len(found)] = places[found[:keep]]
+    return out
 
 
 def _in_chunks(boxes: Tensor, kind: Tensor, valid: Bool[Tensor, "B N"], iou: float, keep: int) -> Bool[Tensor, "B N"]:
@@ -92,36 +98,36 @@ def _overlaps(boxes: Tensor, kind: Tensor, iou: float) -> Float[Tensor, "B N N"]
     return over.triu(1).to(torch.float16 if boxes.is_cuda else torch.float32)
 
 
-def _survivors_cpu(boxes: Tensor, kind: Tensor, valid: Bool[Tensor, "B N"], iou: float,
-                   keep: int) -> Bool[Tensor, "B N"]:
-    """The same through torchvision's compiled loop, which is quicker on a processor: of each image at least the best
-    `keep` of the survivors.
+def _found(boxes: Tensor, kind: Tensor, valid: Bool[Tensor, "B N"], iou: float, keep: int) -> Iterator[Tensor]:
+    """The same through torchvision's compiled loop, which is quicker on a processor: of each image the places of the
+    survivors, at least of the best `keep`.
 
     Kinds are kept apart by shifting each to a place of its own, in float64, where the shift costs no precision. The
     loop's time grows as the square of what it is given: of many, half as many again as are wanted come first, and then,
     beside those that survived, as many as are likely to bring what is short.
     """
-    far = boxes.double()
-    span = far.amax() - far.amin() + 1
-    far = far + (kind * span)[..., None]
-    alive, falling = torch.zeros_like(valid), torch.arange(far.shape[1], 0, -1, dtype=far.dtype)
+    every = boxes.double()
+    every = every + (kind * (every.amax() - every.amin() + 1))[..., None]
+    falling = torch.arange(every.shape[1], 0, -1, dtype=every.dtype)
     first = keep + keep // 2
-    for b, real in enumerate(valid.sum(1).tolist()):  # padding is last
+    for far, real in zip(every, valid.sum(1).tolist()):  # padding is last
         end = first if 2 * first < real else real
-        found = compiled().nms(far[b, :end], falling[:end], iou)
+        found = compiled().nms(far[:end], falling[:end], iou)
         while end < real and len(found) < keep:
             more = min(real, end + (keep - len(found)) * end * 3 // (2 * len(found)) + 1)
             asked = torch.cat([found, torch.arange(end, more)])
-            found, end = asked[compiled().nms(far[b, asked], falling[: len(asked)], iou)], more
-        alive[b, found] = True
-    return alive
+            found, end = asked[compiled().nms(far[asked], falling[: len(asked)], iou)], more
+        yield found
 
 
 @torch.library.custom_op("stemma::suppress", mutates_args=())
 def suppress(boxes: Tensor, kind: Tensor, valid: Tensor, iou: float, keep: int) -> Tensor:
     """Who survives among boxes "B N 4" sorted by falling score, "B N": one operator of a graph, which whoever writes
     the graph puts the runtime's own in the place of. The best `keep` are sure to be there."""
-    return _survivors_cpu(boxes, kind, valid, iou, keep)
+    alive = torch.zeros_like(valid)
+    for row, found in zip(alive, _found(boxes, kind, valid, iou, keep)):
+        row[found] = True
+    return alive
 
 
 @suppress.register_fake

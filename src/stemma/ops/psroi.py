@@ -22,8 +22,8 @@ from jaxtyping import Float, Int
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from .constants import remember
-from .roi import Bags, _axis
+from .constants import constant, remember
+from .roi import Bags, axes
 
 LEAST = 0.1  # cells: the least side of a region in the published code
 
@@ -142,9 +142,8 @@ def ps_roi_align(
     Differentiable in the map and in the boxes. Computed in float32 and returned in `x`'s dtype.
     """
     b, _, h, w = x.shape
-    x1, y1, x2, y2 = (boxes.float() / stride - 0.5).unbind(-1)
-    (yc, yw), (xc, xw) = _axis(y1, y2, size, samples, h, True), _axis(x1, x2, size, samples, w, True)
     base = torch.arange(b, device=x.device, dtype=torch.int32)[:, None, None, None] * (h * w)
+    (yc, yw), (xc, xw) = axes(boxes.float() / stride - 0.5, size, samples, constant((h, w), base), True)
     rows = (yc * w + base)[:, :, :, None, :, None] + xc[:, :, None, :, None, :]
     rows = rows * size**2 + _bins(size, x.device)[:, :, None, None]
     weight = yw[:, :, :, None, :, None] * xw[:, :, None, :, None, :]

@@ -20,8 +20,9 @@ from jaxtyping import Float, Int
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
+from .boxes import area
 from .compiled import compiled
-from .constants import remember
+from .constants import constant, remember
 from .region_max import RegionMax, cells
 
 Method = Literal["auto", "bag", "torchvision"]
@@ -36,23 +37,25 @@ def level_of(boxes: Float[Tensor, "B R 4"], strides: Sequence[int], canonical: f
     """
     assert all(b == 2 * a for a, b in zip(strides, strides[1:])), ("strides must double from level to level: "
                                                                    f"{tuple(strides)}")
-    side = ((boxes[..., 2] - boxes[..., 0]).clamp(min=0) * (boxes[..., 3] - boxes[..., 1]).clamp(min=0)).sqrt()
-    k = torch.floor(level + torch.log2(side / canonical) + 1e-6) - math.log2(strides[0])
+    k = torch.floor(level + torch.log2(area(boxes).sqrt() / canonical) + 1e-6) - math.log2(strides[0])
     return k.clamp(0, len(strides) - 1).long()
 
 
-def _axis(lo: Tensor, hi: Tensor, size: int, samples: int, limit: Tensor | int, aligned: bool) -> tuple[Tensor, Tensor]:
-    """Cells and weights along one axis, (..., s, n) each: n = 2 a sample, or 3 for the two samples of a bin that lie
-    within a cell of each other. Points beyond one cell outside the map weigh nothing.
+def axes(box: Float[Tensor, "B R 4"], size: int, samples: int, limit: Int[Tensor, "*R 2"],
+         aligned: bool) -> tuple[tuple[Tensor, Tensor], tuple[Tensor, Tensor]]:
+    """Cells and weights along y and along x, (B, R, s, n) each: n = 2 a sample, or 3 for the two samples of a bin that
+    lie within a cell of each other. Points beyond one cell outside the map, which has `limit` (rows, columns) for every
+    region or for each, weigh nothing.
     """
+    lo, hi = box.unflatten(-1, (2, 2)).flip(-1).unbind(-2)  # (y, x) each
     extent = hi - lo if aligned else (hi - lo).clamp(min=1.0)
     step = (extent / size)[..., None, None]
     bins, points = (torch.arange(n, device=lo.device, dtype=lo.dtype) for n in (size, samples))
     p = lo[..., None, None] + bins[:, None] * step + (points + 0.5) * step / samples
+    limit = limit[..., None, None]
     last = limit - 1
     inside = (p >= -1) & (p <= limit)
-    p = p.clamp(min=0)
-    p = p.minimum(last.to(p)) if isinstance(last, Tensor) else p.clamp(max=last)
+    p = p.clamp(min=0).minimum(last.to(p))
     low = p.detach().floor()
     part = p - low
     keep = inside.to(p) / samples
@@ -60,16 +63,15 @@ def _axis(lo: Tensor, hi: Tensor, size: int, samples: int, limit: Tensor | int, 
     low = low.int()
     if (samples == 2 and p.device.type == "cpu" and not torch.compiler.is_compiling() and p.numel()
         and _close(step.detach())):
-        same = (low[..., 0] == low[..., 1]).to(p)
-        cell = torch.stack([low[..., 0], low[..., 0] + 1, low[..., 0] + 2], -1)
-        weight = torch.stack([
-            near[..., 0] + same * near[..., 1], far[..., 0] + same * far[..., 1] + (1 - same) * near[..., 1],
-            (1 - same) * far[..., 1],
-        ], -1)
+        (low, second), (n0, n1), (f0, f1) = (v.unbind(-1) for v in (low, near, far))
+        same = (low == second).to(p)
+        n, f = same * n1, same * f1
+        cell = low[..., None] + torch.arange(3, dtype=low.dtype)
+        weight = torch.stack([n0 + n, f0 + f + (n1 - n), f1 - f], -1)
     else:
         cell, weight = torch.stack([low, low + 1], -1).flatten(-2), torch.stack([near, far], -1).flatten(-2)
-    cell = cell.minimum(last.to(cell)) if isinstance(last, Tensor) else cell.clamp(max=last)
-    return cell, weight
+    (yc, xc), (yw, xw) = cell.minimum(last).unbind(-3), weight.unbind(-3)
+    return (yc, yw), (xc, xw)
 
 
 def _close(step: Tensor) -> bool:
@@ -186,10 +188,9 @@ def roi_align(
         out: Tensor = compiled().roi_align(x.float(), _flat(boxes.float()), size, 1.0 / stride, samples, aligned)
         return out.view(b, -1, *out.shape[1:]).to(x.dtype)
     scaled = boxes.float() / stride - (0.5 if aligned else 0.0)
-    x1, y1, x2, y2 = scaled.unbind(-1)
     base = torch.arange(b, device=x.device, dtype=torch.int32)[:, None] * (h * w)
-    ys, xs = _axis(y1, y2, size, samples, h, aligned), _axis(x1, x2, size, samples, w, aligned)
-    return _bags(_rows(x).float(), base, w, ys, xs).to(x.dtype)
+    limit = constant((h, w), base)
+    return _bags(_rows(x).float(), base, w, *axes(scaled, size, samples, limit, aligned)).to(x.dtype)
 
 
 def roi_align_levels(
@@ -217,15 +218,14 @@ def roi_align_levels(
                                                                                   device=device)
 
     table, scale = remember(("roi levels", shapes, tuple(strides), b, device), make)
-    h, w, start = table[level].unbind(-1)
+    place = table[level]
+    width, start = place[..., 1], place[..., 2]
     cells = sum(h * w for h, w in shapes)
     base = start + torch.arange(b, device=device, dtype=torch.int32)[:, None] * cells
     scaled = boxes.float() * scale[level][..., None] - (0.5 if aligned else 0.0)
-    x1, y1, x2, y2 = scaled.unbind(-1)
-    ya, xa = _axis(y1, y2, size, samples, h[..., None, None], aligned), _axis(x1, x2, size, samples,
-                                                                              w[..., None, None], aligned)
     every = torch.cat([x.flatten(2).mT for x in xs], 1).flatten(0, 1)  # all levels of a picture, then of the next
-    return _bags(every.float(), base, w[..., None, None], ya, xa).to(dtype)
+    return _bags(every.float(), base, width[..., None, None],
+                 *axes(scaled, size, samples, place[..., :2], aligned)).to(dtype)
 
 
 def _canvas(xs: Sequence[Tensor], strides: Sequence[int]) -> tuple[Float[Tensor, "B C H W"], Float[Tensor, " L"],
