@@ -24,7 +24,8 @@ Said = tuple[Float[Tensor, "B A K"], Float[Tensor, "B A 4"]]
 
 def flat(y: Float[Tensor, "B C H W"], k: int) -> Float[Tensor, "B A k"]:
     """The channels of a map, `k` numbers an anchor, laid out anchor by anchor."""
-    return y.permute(0, 2, 3, 1).reshape(len(y), -1, k)
+    b, c, h, w = y.shape
+    return y.view(b, c // k, k, h, w).permute(0, 3, 4, 1, 2).reshape(b, h * w * (c // k), k)
 
 
 def one_count(inp: In) -> int:
@@ -67,13 +68,8 @@ class RPNHead(nn.Module):
         normal(self)
 
     def forward(self, xs: list[Tensor]) -> Said:
-        both = self.cls, self.box
-        assert self.cls.bias is not None and self.box.bias is not None
-        # of a level both as one matrix product, which a processor does quicker than two convolutions
-        weight, bias = torch.cat([m.weight.flatten(1) for m in both]), torch.cat([self.cls.bias, self.box.bias])
-        said = torch.cat([F.linear(flat(self.conv(x), weight.shape[1]), weight, bias) for x in xs], 1)
-        logits, codes = said.split([m.out_channels for m in both], 2)
-        return logits.reshape(len(said), -1, self.k), codes.reshape(len(said), -1, 4)
+        ys = [self.conv(x) for x in xs]
+        return torch.cat([flat(self.cls(y), self.k) for y in ys], 1), torch.cat([flat(self.box(y), 4) for y in ys], 1)
 
 
 class Tower(nn.Module):
