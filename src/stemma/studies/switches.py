@@ -2,15 +2,14 @@
 worlds that differ in one number, and are asked on the same fresh episodes.
 
     python -m stemma.studies.switches parts --env gym:CartPole-v1 --scales .01 1 100
-    python -m stemma.studies.switches memory --lengths 3 6 12 24
+    python -m stemma.studies.switches memory --lengths 1 2 3 --budget 500steps
 
 parts: symlog, two-hot bins, free nats and the slow critic are taken away one at a time, and the world's rewards are
 multiplied; what is earned is divided again, so that a row of equal numbers says that the size of rewards means nothing.
 
 memory: the gated unit and a small transformer learn from the same lives by chance in T-mazes, whole ones at a time. A
 turn is right or wrong by a sign at the beginning, and the belief before the turn is asked which it will be; one in two
-is chance. The belief is 4 variables of 4 classes and a reward is told as one number: with 255 bins neither memory
-learns it in so few updates.
+is chance. The belief is 4 variables of 4 classes and a reward is told as one number, so that it is learned soon.
 
 All train with one seed; the interval is that of the episodes, and does not say what another seed would give. A study
 that is stopped goes on where it was; switches.json holds what was found.
@@ -150,7 +149,7 @@ def main(argv: list[str] | None = None) -> None:
                         help="by which its rewards are multiplied")
     parser.add_argument("--far", type=positive, default=300.0,
                         help="the most that equal bins tell where symlog is taken away")
-    parser.add_argument("--lengths", type=natural, nargs="+", default=[3, 6, 12, 24],
+    parser.add_argument("--lengths", type=natural, nargs="+", default=[1, 2, 3],
                         help="steps of a T-maze's corridor")
     parser.add_argument("--budget", default="300steps")
     parser.add_argument("--episodes", type=natural, default=0,
