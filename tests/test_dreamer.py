@@ -2,6 +2,7 @@
 own."""
 from __future__ import annotations
 
+import json
 import math
 import subprocess
 import sys
@@ -782,6 +783,63 @@ def test_the_study_of_actors_asks_every_way_and_continues(tmp_path: Path) -> Non
         lookahead.study(run.path, tmp_path / "one", (2,), **given | {"episodes": 1})
     asked = [lookahead.looks_of(w, 5, 32) for w in lookahead.WAYS]
     assert [(x.ahead, x.valued, x.seeded) for x in asked] == [(0, True, 0), (5, False, 0), (5, True, 0), (5, True, 8)]
+
+
+def test_the_study_of_switches_takes_each_part_away_and_continues(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from stemma.studies import switches
+
+    whole, *without = switches.parts("gym:CartPole-v1", 50.0).items()
+    assert whole == (switches.WHOLE, ("small", {})) and len(without) == 4
+    m = {name: tiny("gym:CartPole-v1", **sets) for name, (_, sets) in without}
+    bins = m["no symlog"].critic.bins
+    assert not m["no symlog"].critic.squash and not m["no symlog"].heads["vector"].squash
+    assert float(bins[-1]) == 50 and torch.allclose(bins.diff(), bins.diff()[0].expand(254))
+    assert m["no two-hot"].critic.one and m["no two-hot"].nets["reward"].one and m["no two-hot"].critic.squash
+    assert m["no free nats"].spec.rule.free == 0 and m["no slow critic"].spec.behaviour.pull == 0
+
+    args = ["parts", "--scales", "100", "--budget", "1steps", "--episodes", "2", "--out", str(tmp_path),
+            *(f"--set={k}={v}" for k, v in TINY.items())]
+    switches.main(args)
+    said = capsys.readouterr().out
+    assert [line.split("  ")[0] for line in said.splitlines()[1:7]] == [switches.WHOLE, *m, switches.CHANCE]
+    record = json.loads((tmp_path / "switches.json").read_text())
+    assert len(record["rows"]) == 6 and all(9 <= r["mean"] <= 500 for r in record["rows"])  # in poles held, not in coin
+    switches.main(args)
+    again = capsys.readouterr().out
+    assert again == said and json.loads((tmp_path / "switches.json").read_text()) == record
+    for more, told in ((["--episodes", "3"], "other settings"), (["--set", "rule.free"], "PATH=VALUE"),
+                       (["--set", "rule.none=1"], "none")):
+        with pytest.raises(StemmaError, match=told):
+            switches.main([*args, *more])
+
+
+def test_what_a_memory_foretells_of_a_turn_is_held_against_what_came(tmp_path: Path) -> None:
+    from stemma.studies import switches
+
+    short = {"recipe.life.first.0.amount": 2, "recipe.batch": 2}
+    record = switches.study("memory", tmp_path, [2], budget="1steps", episodes=4, sets=short)
+    assert [(r["agent"], r["updates"], r["lived"]) for r in record["rows"]] == [
+        ("gated unit", 1, 6), ("transformer", 1, 6)]
+    assert switches.table(record)[0] == ["corridor of", "2"]
+
+    preset, sets = switches.memories(2)["gated unit"]
+    m = checkpoint.build("dreamerv3", preset, sets=switches.SHORT["memory"] | sets, info=envs.info_of("t-maze:2")).eval()
+    with envs.Crew("t-maze:2", senses=("vector",)) as crew:
+        lived = list(crew.random(range(8)))
+    won = torch.tensor([float(e["reward"][-1]) for e in lived])
+    beliefs: list[Tensor] = []
+    for by, right in ((1, 1.0), (-1, 0.0)):  # a model that knows, and one that knows and lies
+        m.said = lambda channel, state, by=by: beliefs.append(state["deter"]) or by * won
+        assert (switches.foretold(m, lived) == right).all()
+    for e, t in ((e, t) for t in (-1, 0) for e in lived):
+        e["vector"][t] = e["vector"][t][::-1]
+        if e is lived[-1]:
+            switches.foretold(m, lived)
+    assert torch.equal(beliefs[0], beliefs[2])  # what comes of the turn is not seen
+    assert not torch.allclose(beliefs[2], beliefs[3])  # the sign is
+
 
 
 @pytest.mark.whole

@@ -73,6 +73,17 @@ def keep(file: Path, record: Any) -> None:
     outputs.put_text(file, json.dumps(plain(record), indent=1, allow_nan=False, default=str))
 
 
+def begun(file: Path, asked: dict[str, Any]) -> dict[str, Any]:
+    """What a study has found so far, with what it was asked; that alone where it has not begun. Raises `StemmaError`
+    where it was asked otherwise."""
+    if not file.is_file():
+        return dict(asked)
+    record: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
+    if {k: record.get(k) for k in asked} != plain(asked):
+        raise StemmaError(f"{file.parent} holds a study of other settings; choose another --out")
+    return record
+
+
 natural, seed, positive = number(int, 1), number(int, 0, 2**32 - 1), number(float, 0.0, above=True)
 
-__all__ = ["SAID", "Asked", "keep", "natural", "number", "positive", "say", "seed"]
+__all__ = ["SAID", "Asked", "begun", "keep", "natural", "number", "positive", "say", "seed"]

@@ -9,7 +9,6 @@ lookahead.json and lookahead.html: returns with their interval, and what a decis
 """
 from __future__ import annotations
 
-import json
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -24,7 +23,7 @@ from ..engine.worlds import agents, lives
 from ..parts.worlds.plan import Lookahead
 from ..report import charts
 from ..report.tags import tag, text
-from . import Asked, keep, natural, seed
+from . import Asked, begun, keep, natural, seed
 
 WAYS = ("actor", "search", "search and critic", "search, critic and actor")
 
@@ -49,11 +48,9 @@ def study(run: str | Path, out: str | Path, horizons: tuple[int, ...] = (5, 15, 
     out.mkdir(parents=True, exist_ok=True)
     file, own = out / "lookahead.json", model.spec
     outputs.claim([file, out / "lookahead.html"])
-    record: dict[str, Any] = json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
-    asked = {"run": str(run), "env": model.info.name, "episodes": episodes, "candidates": candidates, "seed": seed}
-    if record and {k: record[k] for k in asked} != asked:
-        raise StemmaError(f"{out} holds a study of other settings; choose another --out")
-    record |= asked | {"rows": record.get("rows", [])}
+    record = begun(file, {"run": str(run), "env": model.info.name, "episodes": episodes, "candidates": candidates,
+                          "seed": seed})
+    record.setdefault("rows", [])
     for way, ahead in going([(WAYS[0], 0), *((w, h) for w in WAYS[1:] for h in horizons)], "ways to act"):
         if any((r["way"], r["ahead"]) == (way, ahead) for r in record["rows"]):
             continue

@@ -10,7 +10,6 @@ score in the world.
 """
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +23,7 @@ from ..engine.worlds import agents, dreams, lives
 from ..engine.worlds.evolve import strategy
 from ..report import charts
 from ..report.tags import tag, text
-from . import Asked, keep, natural, positive, seed
+from . import Asked, begun, keep, natural, positive, seed
 
 # dream, world; table 2
 PAPER = {0.10: (2086, 193), 0.50: (2060, 196), 1.00: (1145, 868), 1.15: (918, 1092), 1.30: (732, 753)}
@@ -49,11 +48,8 @@ def study(
     codes = dreams.beginnings(model, replay, place)
     file = out / "temperature.json"
     outputs.claim([file, out / "temperature.html"])
-    record: dict[str, Any] = json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
-    asked = {"run": str(run), "env": name, "generations": generations, "episodes": episodes, "seed": seed}
-    if record and {k: record[k] for k in asked} != asked:
-        raise StemmaError(f"{out} holds a study of other settings; choose another --out")
-    record |= asked | {"rows": record.get("rows", [])}
+    record = begun(file, {"run": str(run), "env": name, "generations": generations, "episodes": episodes, "seed": seed})
+    record.setdefault("rows", [])
     if "random" not in record:
         lived = lives.by_chance(model, name, max(episodes, lives.FRESH), seed)
         chance = agents.spread_of(agents.earned(lived[:episodes]))
