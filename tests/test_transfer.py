@@ -845,3 +845,21 @@ def test_a_comparison_of_networks_to_the_last_page(tmp_path: Path) -> None:
     kept = json.loads((tmp_path / "c" / "results.json").read_text())["systems"][0]["runs"][0]["finished"]
     more = stemma.compare([*names[:3], names[3]], "drawn:waves,drawn:counts", **again)
     assert more.results["systems"][0]["runs"][0]["finished"] == kept
+
+
+@pytest.mark.whole
+def test_where_learned_weights_hardly_help(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from stemma.studies import starts
+
+    found = starts.once(0, "tiny-2", "2steps", (3, 8))
+    assert [(r["set"], r["count"]) for r in found] == [("outlines", 3), ("outlines", 8), ("fine", 3), ("fine", 8)]
+    assert all(0 <= r[k] <= 1 for r in found for k in ("tuned", "random"))
+    monkeypatch.setattr(starts, "once", lambda seed, network, budget: [
+        {"set": s, "count": n, "seed": seed, "tuned": 0.5 + gain, "random": 0.5}
+        for s, gains in (("outlines", (0.2, 0.1)), ("fine", (0.02, 0.0))) for n, gain in zip((3, 8), gains)])
+    said = starts.study(tmp_path, 2)
+    assert said["crossing"] == {"outlines": None, "fine": 3} and said["means"][0]["deviation"] == 0
+    rows = [{"set": "a", "count": n, "gain": g} for n, g in ((10, 0.01), (30, 0.2), (100, 0.02))]
+    assert starts.crossing(rows, "a") == 100
+    fine = open_set("drawn:fine")
+    assert len(fine.classes) == 12 and "fine" not in [s.name for s in open_sets("drawn")]

@@ -1,5 +1,5 @@
-"""How many pictures of a class until a network from random weights is as good as one that has learned before? Kornblith,
-Shlens and Le (2018) found that learned weights hardly help on two sets of fine classes (cars and aeroplanes).
+"""How many pictures of a class until random weights are as good a start as learned ones? Kornblith, Shlens and Le
+(2018) found that learned weights hardly help on two sets of fine classes (cars and aeroplanes).
 
     python -m stemma.studies.starts --seeds 3 --out runs/starts
 
