@@ -30,7 +30,7 @@ SETS, COUNTS = ("outlines", "fine"), (10, 30, 100)
 
 def once(seed: int, network: str, budget: str, counts: tuple[int, ...] = COUNTS) -> list[dict[str, Any]]:
     """Accuracy by set and number of pictures a class, from learned and from random weights."""
-    paper, how = papers.get("imagenet-transfer"), {"device": "cpu", "progress": False, "save_every": None}
+    paper, how = papers.get("imagenet-transfer"), dict[str, Any](device="cpu", progress=False, save_every=None)
     with tempfile.TemporaryDirectory() as place:
         source = course.train(paper, f"drawn:{SETS[0]}", budget, "small", Path(place) / "source", seed,
                               {"backbone": network, "grids": "", "probe.count": 1}, **how)
