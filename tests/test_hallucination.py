@@ -29,7 +29,7 @@ from stemma.metrics import hallucination as rates
 from stemma.parts.language.knobs import Knobs, Words
 from stemma.parts.language.tables import Table
 from stemma.parts.language.words import LSTM, Neighbours, NGram, Transformer
-from stemma.studies import sharpness
+from stemma.studies import sharpness, systematic
 
 PAPER = "calibrated-hallucination"
 PRESETS = cards.get(PAPER).presets
@@ -663,3 +663,22 @@ def test_two_levels_are_those_of_an_enumeration() -> None:
         for row, got in zip(rows, ahead):
             here = (every[:, :at] == row[:at]).all(1)
             assert got.tolist() == [counts[here & (every[:, at] == w)].sum() for w in range(world.sizes[at])]
+
+
+def test_what_a_rule_tells_is_not_made_up_as_arbitrary_facts_are(tmp_path: Path, learned: Learned) -> None:
+    """Of as many facts told once in both worlds: of what no document told, nobody says less that is false than chance
+    where facts are arbitrary; where a rule tells them, what generalises does, and a table of counts does not."""
+    torch.manual_seed(0)
+    found = systematic.study(tmp_path, ("good-turing", "kneser-ney", "small"), 1, 30, 440, "100steps")["means"]
+    for model, both in found.items():
+        rule, chance = (both[k] for k in systematic.KINDS)
+        assert rule["monofacts"] == pytest.approx(chance["monofacts"], abs=0.06)
+        assert chance["new_false"] == pytest.approx(chance["chance"], abs=0.05)
+        if model == "good-turing":
+            assert rule["new_false"] == pytest.approx(rule["chance"], abs=1e-6)
+            continue
+        assert rule["hallucination"] < chance["hallucination"] / 1.5
+        learned(f"less false than chance, {model}", rule["chance"] - rule["new_false"], untrained=0.0, at_least=0.12)
+    assert json.loads((tmp_path / "systematic.json").read_text())["words"] == 30
+    with pytest.raises(StemmaError, match="no preset 'huge'"):
+        systematic.study(tmp_path / "other", ("huge",))

@@ -791,6 +791,10 @@ def test_the_papers_findings_are_held_against_a_comparison(linear: list[float], 
     assert " ".join(f["verdict"] for f in found) == verdicts, found
     alone = findings({"linear": way(linear)})
     assert [f["verdict"] for f in alone] == [verdicts.split()[0], "inconclusive", "inconclusive"]
+    for low, size in ((0.2, True), (-0.2, False)):
+        bare = way(linear) | {"r_random": {"r": 0.9, "low": low, "high": 0.99, "n": 4}}
+        says = findings({"linear": bare})[0]["says"]
+        assert "with random weights: r = 0.90" in says and ("their size alone" in says) == size
 
 
 @pytest.mark.parametrize("count", [1, 5])
@@ -833,6 +837,29 @@ def test_a_comparison_of_networks_to_the_last_page(tmp_path: Path) -> None:
     assert "n = 4 networks" in page and "tiny-6" in page and page.count("<svg") > 8
     assert [f["verdict"] in ("pass", "fail", "inconclusive") for f in r["findings"]] == [True] * 3
     assert "carry over better" in page and f"n = {len(names)}" in r["findings"][0]["says"]
+    assert "with random weights: r = " in r["findings"][0]["says"]
+    bare = np.array([list(s["runs"][0]["untrained"].values()) for s in r["systems"]])
+    mean = carried.adjusted(carried.logit(bare, np.array(r["ways"]["linear"]["counts"])[None])).mean(1)
+    top = list(r["ways"]["linear"]["logit_top1"].values())
+    assert r["ways"]["linear"]["r_random"]["r"] == pytest.approx(np.corrcoef(top, mean)[0, 1])
     kept = json.loads((tmp_path / "c" / "results.json").read_text())["systems"][0]["runs"][0]["finished"]
     more = stemma.compare([*names[:3], names[3]], "drawn:waves,drawn:counts", **again)
     assert more.results["systems"][0]["runs"][0]["finished"] == kept
+
+
+@pytest.mark.whole
+def test_where_learned_weights_hardly_help(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from stemma.studies import starts
+
+    found = starts.once(0, "tiny-2", "2steps", (3, 8))
+    assert [(r["set"], r["count"]) for r in found] == [("outlines", 3), ("outlines", 8), ("fine", 3), ("fine", 8)]
+    assert all(0 <= r[k] <= 1 for r in found for k in ("tuned", "random"))
+    monkeypatch.setattr(starts, "once", lambda seed, network, budget: [
+        {"set": s, "count": n, "seed": seed, "tuned": 0.5 + gain, "random": 0.5}
+        for s, gains in (("outlines", (0.2, 0.1)), ("fine", (0.02, 0.0))) for n, gain in zip((3, 8), gains)])
+    said = starts.study(tmp_path, 2)
+    assert said["crossing"] == {"outlines": None, "fine": 3} and said["means"][0]["deviation"] == 0
+    rows = [{"set": "a", "count": n, "gain": g} for n, g in ((10, 0.01), (30, 0.2), (100, 0.02))]
+    assert starts.crossing(rows, "a") == 100
+    fine = open_set("drawn:fine")
+    assert len(fine.classes) == 12 and "fine" not in [s.name for s in open_sets("drawn")]

@@ -2,7 +2,7 @@
 
 A class says which of a picture's properties are held; all others are chance. The source's classes are pairs of an
 outline and a filling under any colour; the targets ask for other things: waves, counts, outlines that the source has
-not, pairs of colours.
+not, pairs of colours. "fine" stands apart: classes that are nearly alike.
 
 Axes: N pictures, H W pixels.
 """
@@ -19,6 +19,8 @@ Values = NDArray[np.float64]
 OUTLINES = ("triangle", "square", "hexagon", "star", "flower", "bar")
 FILLINGS = ("plain", "striped", "checked", "ring")
 OTHERS = ("pentagon", "star of four", "star of six", "flower of three", "ellipse", "half")  # no source has these
+FINE = {f"{k} petals, {name}": (k, depth) for k in (5, 6, 7, 8)
+        for name, depth in (("flat", 0.1), ("between", 0.2), ("deep", 0.32))}
 COLOURS = ("red", "green", "blue", "yellow")
 SHARES = {"train": 400, "val": 200, "test": 400}  # pictures of a target's splits
 
@@ -74,6 +76,9 @@ def _reach(kind: str, angle: Values) -> Values:
     petals = {"flower": 4, "flower of three": 3}
     if kind in petals:
         return np.asarray(0.62 + 0.38 * np.cos(petals[kind] * angle))
+    if kind in FINE:
+        k, depth = FINE[kind]
+        return np.asarray(1 - depth + depth * np.cos(k * angle))
     if kind in ("bar", "ellipse"):
         long, short = (1.0, 0.3) if kind == "bar" else (1.0, 0.55)
         return np.asarray(1 / np.sqrt((np.cos(angle) / long) ** 2 + (np.sin(angle) / short) ** 2))
@@ -170,7 +175,9 @@ SETS: dict[str, Drawn] = {
                    "waves in four directions and of two lengths"),
     "counts": Drawn(("one", "two", "three", "four"), _counts, "one to four discs"),
     "colours": Drawn(COLOURS, _colours, "the colour of a thing, in any light"),
+    "fine": Drawn(tuple(FINE), _things(tuple(FINE), False), "twelve flowers that are nearly alike, with any filling",
+                  (("train", 1200), ("val", 300), ("test", 900))),
 }
-TARGETS = tuple(name for name in SETS if name != "source")
+TARGETS = tuple(name for name in SETS if name not in ("source", "fine"))
 
 __all__ = ["SETS", "SIDE", "TARGETS", "Drawn"]

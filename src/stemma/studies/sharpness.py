@@ -35,16 +35,27 @@ MODELS = ("paper", "good-turing", "memoriser", "ngram", "kneser-ney")
 MORE = 20  # facts for each document: so many that a rare one is hardly told twice
 
 
-def once(model: str, share: float, seed: int, documents: int, budget: str) -> dict[str, Any]:
-    """What a model is measured at in one world; counting takes one pass, learning the budget."""
-    world = f"facts:alpha=0,facts={MORE * documents},documents={documents},rare={share:g},seed={seed}"
-    if not share:  # every document tells what others tell
-        world = f"facts:alpha=0,facts={max(documents // COMMON, 1)},documents={documents},seed={seed}"
+def presets(models: tuple[str, ...]) -> None:
+    """Raises `StemmaError` for a model that the paper's card does not have."""
+    if unknown := [m for m in models if m not in papers.get(PAPER).presets]:
+        raise StemmaError(f"{PAPER} has no preset '{unknown[0]}'; it has {', '.join(papers.get(PAPER).presets)}")
+
+
+def trained(model: str, world: str, seed: int, budget: str) -> tuple[Any, facts.Corpus]:
+    """A model of a world, and that world; counting takes one pass, learning the budget."""
     learns = not papers.get(PAPER).recipe(model).phases
     with tempfile.TemporaryDirectory() as place:
         run = learning.train(PAPER, world, budget if learns else None, model, Path(place) / model, seed, {},
                              device="cpu", progress=False)
-        said = facts.exact(run.load(), facts.open_(world, seed))
+        return run.load(), facts.open_(world, seed)
+
+
+def once(model: str, share: float, seed: int, documents: int, budget: str) -> dict[str, Any]:
+    """What a model is measured at in one world."""
+    world = f"facts:alpha=0,facts={MORE * documents},documents={documents},rare={share:g},seed={seed}"
+    if not share:  # every document tells what others tell
+        world = f"facts:alpha=0,facts={max(documents // COMMON, 1)},documents={documents},seed={seed}"
+    said = facts.exact(*trained(model, world, seed, budget))
     kept = ("hallucination", "monofacts", "miscalibration", "bound", "slack")
     return {"model": model, "share": share, "seed": seed, **{k: said[k] for k in kept}}
 
@@ -69,8 +80,7 @@ def study(out: str | Path, models: tuple[str, ...] = MODELS, seeds: int = 3, doc
     """Run all worlds and write sharpness.json. Raises `StemmaError` for a model that the paper's card does not have."""
     file = Path(out) / "sharpness.json"
     outputs.claim([file])
-    if unknown := [m for m in models if m not in papers.get(PAPER).presets]:
-        raise StemmaError(f"{PAPER} has no preset '{unknown[0]}'; it has {', '.join(papers.get(PAPER).presets)}")
+    presets(models)
     runs = [once(m, s, seed, documents, budget)
             for m, s, seed in going(itertools.product(models, shares, range(seeds)), "worlds")]
     record = {"runs": runs, "seeds": seeds, "documents": documents, "budget": budget,
@@ -103,4 +113,4 @@ if __name__ == "__main__":
     interrupts.command(main)
 
 
-__all__ = ["MODELS", "SHARES", "once", "study", "summed"]
+__all__ = ["MODELS", "PAPER", "SHARES", "once", "presets", "study", "summed", "trained"]

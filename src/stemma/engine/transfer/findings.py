@@ -27,9 +27,8 @@ def findings(ways: dict[str, Any]) -> list[dict[str, str]]:
     return [asdict(f) for f in (_goes_together(ways), _hardly_helps(ways), _architectures(ways))]
 
 
-def _r(said: dict[str, Any] | None) -> tuple[dict[str, Any] | None, str]:
+def _r(c: dict[str, Any] | None) -> tuple[dict[str, Any] | None, str]:
     """(the correlation where its interval can be told, what it says)"""
-    c = (said or {}).get("r")
     if c is None or c["low"] is None or not math.isfinite(c["low"]):
         return None, "four networks or more are needed whose accuracy at the source is known"
     return c, f"r = {c['r']:.2f} ({c['low']:.2f} to {c['high']:.2f}), n = {c['n']}"
@@ -39,7 +38,7 @@ def _goes_together(ways: dict[str, Any]) -> Finding:
     """Better networks carry over better, by regression on their features and by fine-tuning."""
     verdicts, parts = [], []
     for way in ("linear", TUNED):
-        c, says = _r(ways.get(way))
+        c, says = _r((ways.get(way) or {}).get("r"))
         if c is None:
             if way == "linear":
                 return Finding("Better networks carry over better", "inconclusive", says)
@@ -49,6 +48,10 @@ def _goes_together(ways: dict[str, Any]) -> Finding:
         verdicts.append("fail" if c["high"] < 0 else "pass" if c["low"] > 0 and not alone else "inconclusive")
         parts.append(f"{'regression' if way == 'linear' else way}: {says}"
                      + (f", without the weakest {less['r']:.2f}" if less and less["r"] is not None else ""))
+        bare, told = _r(ways[way].get("r_random"))
+        if bare is not None:
+            parts.append(f"the same networks with random weights: {told}"
+                         + ", so their size alone may be what goes together" * (bare["low"] > 0))
     verdict = verdicts[0] if len(set(verdicts)) == 1 else "fail" if "fail" in verdicts else "inconclusive"
     return Finding("Better networks carry over better", verdict, "; ".join(parts))
 
@@ -87,7 +90,7 @@ def _architectures(ways: dict[str, Any]) -> Finding:
     """Architectures generalise: better ones are better from a random start too. Features do less so: there are sets
     where training from a random start is better than regression on them."""
     name = "Architectures generalise, features less"
-    c, says = _r(ways.get(RANDOM))
+    c, says = _r((ways.get(RANDOM) or {}).get("r"))
     found = gains(ways, "linear", RANDOM)
     if c is None or not found:
         return Finding(name, "inconclusive", "from a random start: " + says)

@@ -82,7 +82,8 @@ def value_of(run: dict[str, Any], way: str, name: str) -> float | None:
 
 def _way(systems: list[dict[str, Any]], way: str) -> dict[str, Any]:
     """Accuracies (mean over seeds) by set, adjusted logits with their interval, and the correlations with the logit of
-    accuracy where the networks were trained: of all, without the weakest, and for each set."""
+    accuracy where the networks were trained: of all, without the weakest, of the same networks with random weights,
+    and for each set."""
     names = [s["name"] for s in systems[0]["runs"][0]["results"]["sets"]]
     there = [n for n in names if all(value_of(r, way, n) is not None for s in systems for r in s["runs"])]
     counts = {s["name"]: s["count"]["test"] for s in systems[0]["runs"][0]["results"]["sets"]}
@@ -103,6 +104,11 @@ def _way(systems: list[dict[str, Any]], way: str) -> dict[str, Any]:
         weakest = int(top.argmin())
         out["r_without_weakest"] = of(adjusted.mean(1), [i for i in every if i != weakest])
         out["weakest"] = systems[known[weakest]]["title"]
+    bare = [n for n in there if all(n in r.get("untrained", {}) for s in systems for r in s["runs"])]
+    if way == "linear" and bare:  # the control: what their size and shape alone carry over
+        table = np.array([[np.mean([r["untrained"][n] for r in s["runs"]]) for n in bare] for s in systems])
+        logits_ = carried.logit(table, np.array([counts[n] for n in bare])[None])
+        out["r_random"] = of(carried.adjusted(logits_).mean(1), every)
     out["each"] = {n: of(logits[:, k], every) for k, n in enumerate(there)}
     return out
 
