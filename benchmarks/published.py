@@ -1,14 +1,14 @@
-"""Published presets as they are: a step of each phase and an answer, in full width, at the published picture size, on real
-pictures. Processor seconds, and the peak of memory of the process.
+"""Published presets as they are: a step of each phase and an answer, in full width, at the published picture size, on
+real pictures. Processor seconds, and the peak of memory of the process.
 
     python benchmarks/published.py --data ../shared/data                 # each `paper` that has no row, then the table
     python benchmarks/published.py --data ../shared/data ssd:ssd512 fpn  # some of them, anew
     python benchmarks/published.py                                       # print the table of what is known
 
-A preset is trained as `stemma train PAPER -p PRESET --batch 1 --budget Nsteps --start FILE` does it, on one thread, in a
-process of its own that may hold --memory GiB and work --seconds. FILE has weights that are drawn and scaled as trained
-ones are (tests/pretend.py). Phases have equal shares, so that each gets one of N steps. A row is kept in
-docs/published.json after each.
+A preset is trained as `stemma train PAPER -p PRESET --batch 1 --budget Nsteps --start FILE` does it, on one thread, in
+a process of its own that may hold --memory GiB and work --seconds. FILE has weights that are drawn and scaled as
+trained ones are (tests/pretend.py). Phases have equal shares, so that each gets one of N steps, or a batch for the
+method that it runs. Training sizes are those that the recipe draws. A row is kept in docs/published.json after each.
 """
 from __future__ import annotations
 
@@ -46,6 +46,7 @@ def shown(preset: str, data: Path, batch: int) -> dict[str, Any]:
     import stemma
     from pretend import pretend
     from stemma.core import paper as cards
+    from stemma.data.records import DataWarning
     from stemma.engine.pictures.trainer import Trainer
 
     torch.set_num_threads(1)
@@ -68,14 +69,15 @@ def shown(preset: str, data: Path, batch: int) -> dict[str, Any]:
         stemma.save(start, pretend(stemma.build(name, which, info=stemma.open_dataset(where, "train", **options).info)))
         gc.collect()
         begun = time.process_time()
-        run = stemma.train(name, where, f"{len(recipe.phases) or 1}steps", which, Path(at) / "run", sets=sets, batch=batch,
-                           val_images=1, val_every=0, start=start, progress=False, device="cpu", data_options=options)
+        run = stemma.train(name, where, f"{len(recipe.phases) or 1}steps", which, Path(at) / "run", sets=sets,
+                           batch=batch, val_images=1, val_every=0, start=start, progress=False, device="cpu",
+                           data_options=options)
         answered = next(iter(run.metrics("val")))
         return {"parameters": run.record["parameters"], "precision": run.record["precision"], "steps": len(sizes),
                 "sizes": sorted({f"{w} x {h}" for h, w in sizes}), "loss": answered["loss"],
                 "step_seconds": round(run.record["spent"]["worked"], 1), "batch": batch,
                 "answer_seconds": round(1 / answered["images_per_second"], 1),
-                "seconds": round(time.process_time() - begun, 1), "told": sorted({str(w.message) for w in told})}
+                "seconds": round(time.process_time() - begun, 1), "told": sorted({str(w.message) for w in told if not issubclass(w.category, DataWarning)})}
 
 
 def measured(preset: str, a: argparse.Namespace) -> dict[str, Any]:
@@ -100,11 +102,13 @@ def measured(preset: str, a: argparse.Namespace) -> dict[str, Any]:
 
 def table(rows: dict[str, dict[str, Any]]) -> str:
     """What is known, as a table of Markdown."""
-    lines = ["| preset | parameters | pictures | GiB | seconds of the steps | of an answer |", "|---|---|---|---|---|---|"]
+    lines = ["| preset | parameters | pictures of a step | GiB | seconds of the steps | of an answer |",
+             "|---|---|---|---|---|---|"]
     for preset, r in sorted(rows.items()):
-        lines.append(f"| {preset} | **{r['failed']}** | | {r['gib']} | | |" if "failed" in r else
-                     f"| {preset} | {r['parameters']:,} | {r['batch']} of {', '.join(r['sizes']) or 'none'} | {r['gib']} | "
-                     f"{r['step_seconds']} ({r['steps']}) | {r['answer_seconds']} |")
+        cells = ([f"**{r['failed']}**", "", f"{r['gib']}", "", ""] if "failed" in r else
+                 [f"{r['parameters']:,}", f"{r['batch']} of {', '.join(r['sizes'])}", f"{r['gib']}",
+                  f"{r['step_seconds']} ({r['steps']})", f"{r['answer_seconds']}"])
+        lines.append(f"| {preset} | {' | '.join(cells)} |")
     return "\n".join(lines)
 
 

@@ -333,8 +333,8 @@ def tables(record: dict[str, Any]) -> list[tuple[str, list[str], list[list[str]]
     said = [[r["name"], measure, *(f"{row[k]:.3f}" for row in r["suppression"]["rows"][: len(ALLOWED)]),
              next((f"{row[k]:.3f}" for row in r["suppression"]["rows"][len(ALLOWED):]), "")]
             for r in have["suppression"] for measure, k in (("AP", 1), ("miss rate", 2))]
-    out.append(("By the overlap that boxes of a class may have", ["run", "", *(f"{t:.1f}" for t in ALLOWED), "as it is"],
-                said))
+    out.append(("By the overlap that boxes of a class may have",
+                ["run", "", *(f"{t:.1f}" for t in ALLOWED), "as it is"], said))
     kinds = list(have["mistakes"][0]["mistakes"]) if have["mistakes"] else []
     out.append((f"Finds that score {record['score']:g} or more", ["run", *kinds],
                 [[r["name"] + said, *(str(r[k][c]) for c in kinds)] for r in have["mistakes"]
