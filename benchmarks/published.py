@@ -77,7 +77,8 @@ def shown(preset: str, data: Path, batch: int) -> dict[str, Any]:
                 "sizes": sorted({f"{w} x {h}" for h, w in sizes}), "loss": answered["loss"],
                 "step_seconds": round(run.record["spent"]["worked"], 1), "batch": batch,
                 "answer_seconds": round(1 / answered["images_per_second"], 1),
-                "seconds": round(time.process_time() - begun, 1), "told": sorted({str(w.message) for w in told if not issubclass(w.category, DataWarning)})}
+                "seconds": round(time.process_time() - begun, 1),
+                "told": sorted({str(w.message) for w in told if not issubclass(w.category, DataWarning)})}
 
 
 def measured(preset: str, a: argparse.Namespace) -> dict[str, Any]:
