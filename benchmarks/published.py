@@ -95,10 +95,11 @@ def measured(preset: str, a: argparse.Namespace) -> dict[str, Any]:
         child.returncode = os.waitstatus_to_exitcode(status)
         for f in (out, errors):
             f.seek(0)
-        lines = out.read().splitlines() if child.returncode == 0 else [json.dumps({
-            "failed": f"more than {a.seconds} s of a processor" if -child.returncode == signal.SIGXCPU else
-            (errors.read().strip().splitlines() or [f"ended with {child.returncode}"])[-1][-300:]})]
-    return {"preset": preset, **json.loads(lines[-1]), "gib": round(used.ru_maxrss / 2**20, 1)}
+        wrong = (errors.read().strip().splitlines() or [f"ended with {child.returncode}"])[-1]
+        failed = (f"more than {a.seconds} s of a processor" if -child.returncode == signal.SIGXCPU else
+                  wrong.removeprefix("stemma.core.samples.StemmaError: ")[-300:])
+        row = json.loads(out.read().splitlines()[-1]) if child.returncode == 0 else {"failed": failed}
+    return {"preset": preset, **row, "gib": round(used.ru_maxrss / 2**20, 1)}
 
 
 def table(rows: dict[str, dict[str, Any]]) -> str:
