@@ -11,12 +11,13 @@ from torch import Tensor, nn
 from engine_help import drawn_batch
 from learning import Learned
 from stemma.core.part import In, edit, part
-from stemma.core.types import Batch, Detections, StemmaError
+from stemma.core.types import Batch, Detections, StemmaError, Targets
 from stemma.ops import boxes as bx
 from stemma.papers.localization import fpn, grid_rcnn
 from stemma.parts.dense.assign import ByIoU
 from stemma.parts.regions.grid import GridBranch, Transfer, edges
 from stemma.parts.regions.heads import Align
+from stemma.parts.regions.regions import Regions
 
 INP = In((6,), (4,), 3)
 
@@ -171,6 +172,21 @@ def test_both_kinds_of_maps_pay_in_training_and_one_answers() -> None:
     assert (d.boxes[0, 1] == 0).all() and (d.boxes[0, 0, 2:] >= d.boxes[0, 0, :2]).all()
     p = b.last.bias
     assert p is not None and torch.allclose(p.sigmoid(), torch.full_like(p, 0.01))
+
+
+def test_moved_regions_stay_in_their_picture_and_out_of_the_padding(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As mmdetection cuts them at the picture's own edge, so that it does not matter with which others it comes."""
+    b, seen, maps = branch(most=40).train(), list[Tensor](), GridBranch.maps
+    monkeypatch.setattr(GridBranch, "maps", lambda m, xs, boxes: seen.append(boxes) or maps(m, xs, boxes))
+    boxes = torch.tensor([40.0, 50, 90, 100]).expand(1, 40, 4)
+    one, none = torch.ones(1, 40), torch.zeros(1, 40, dtype=torch.long)
+    t = Targets(boxes[:, :1], torch.zeros(1, 1, dtype=torch.long))
+    for padded in (0, 8):  # cells of the map beyond the picture, which is 100 high and 90 wide
+        xs = [torch.randn(1, 6, 25 + padded, 23 + padded)]
+        torch.manual_seed(1)
+        b.loss(xs, Regions(boxes, none, none, one, one), t, None, torch.tensor([[100.0, 90.0]]))
+    assert torch.equal(*seen) and (seen[0][..., 2].max(), seen[0][..., 3].max()) == (90, 100)
+    assert (seen[0][..., 2] < 90).any() and not torch.equal(seen[0][0, 0], seen[0][0, 1])
 
 
 def test_the_second_look_says_classes_alone_and_regions_stay() -> None:

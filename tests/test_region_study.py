@@ -12,6 +12,7 @@ import torch
 import stemma
 from engine_help import scenes, short
 from stemma.metrics.detection import Picture, Record
+from stemma.parts.dense.post import SoftNMS
 from stemma.parts.regions.heads import MaxPool
 from stemma.studies import regions
 
@@ -63,6 +64,26 @@ def test_suppression_and_recall_are_asked_of_the_model_and_it_stays_as_it_was(pa
     assert recall is not None and 0 <= recall["AR50"] <= recall["AR100"] <= recall["AR300"] and recall["AR300"] > 0
     assert model.spec is was and left[0] <= left[1]
     assert regions.levels(model, data, "cpu") is None
+
+
+def test_boxes_whose_scores_would_fall_softly_are_dropped_at_the_overlaps_that_are_asked(
+        monkeypatch: pytest.MonkeyPatch) -> None:
+    """`nms` of Relation Networks as published has soft suppression, which no overlap changes: at each of those that are
+    asked boxes are dropped, as of a net with the plain rule, and only the last row is of the net as it is."""
+    torch.manual_seed(0)
+    data = scenes(3, "val")
+    soft: Any = stemma.build("relation-networks", "nms-small", info=data.info).eval()
+    plain = soft.spec.post[0]
+    found = regions.suppression(soft, data, "cpu")
+    soft.spec = replace(soft.spec, post=(SoftNMS(plain.iou, plain.score, plain.keep, pre=plain.pre, sigma=0.6),))
+    own = regions.suppression(soft, data, "cpu")
+    assert found is not None and own is not None and own["own"] == regions.NONE
+    assert [row[0] for row in own["rows"]] == [*regions.ALLOWED, regions.NONE]
+    asked: list[Any] = []
+    monkeypatch.setattr(regions, "seen", lambda m, *_: asked.append(m.spec.post[0]) or told([[0, 0, 9, 9]], [0.9], [0]))
+    regions.suppression(soft, data, "cpu")
+    assert [(p.iou, p.sigma) for p in asked] == [*((t, 0.0) for t in regions.ALLOWED), (plain.iou, 0.6)]
+    assert own["rows"][:-1] == found["rows"]
 
 
 def test_shares_of_levels_are_those_of_the_head_by_the_size_of_the_object() -> None:

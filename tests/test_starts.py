@@ -236,6 +236,24 @@ def test_a_preset_that_would_keep_random_weights_refuses_with_the_mend(tmp_path:
     assert "statistics of 53 batch norms" in str(said.value) and not (tmp_path / "run").exists()
 
 
+def test_what_no_phase_wakes_must_come_from_somewhere(tmp_path: Path) -> None:
+    """Guided anchors plugged in train on a pyramid that sleeps from the first step to the last."""
+    kw: dict[str, Any] = {"preset": "plug-in-small", "size": 64, "data": scenes(2), "val": scenes(2), "batch": 2}
+    with pytest.raises(StemmaError, match="keeps .*of a detector that was trained with --start FILE.*--from-scratch"):
+        short(tmp_path / "run", "1steps", "ga_rpn", **kw)
+    assert not (tmp_path / "run").exists() and starts.weights(cards.get("ga_rpn"), "plug-in-small")["asleep"]
+    scratch = stemma.build("ga_rpn", preset="plug-in-small", classes=3, sets={"from_scratch": "yes"})
+    assert not list(starts.asleep(scratch))
+    with pytest.raises(StemmaError, match="recipe.phases: '\\(' is not a regular expression"):
+        short(tmp_path / "run", "1steps", "ga_rpn", sets={"recipe.phases.0.train": "("}, **kw)
+    there = stemma.build("fpn", preset="small", classes=3)
+    run = short(tmp_path / "run", "1steps", "ga_rpn", start=there, val_every=0, **kw)
+    old, new = dict(there.named_parameters()), dict(run.load("last").named_parameters())
+    assert any(n.startswith("neck.") for n in old)
+    for part, slept in (("backbone.", True), ("neck.", True), ("heads.", False)):
+        assert all(torch.equal(v, new[n]) for n, v in old.items() if n.startswith(part)) == slept, part
+
+
 @pytest.mark.whole
 def test_from_scratch_leaves_nothing_asleep() -> None:
     for name, preset in PUBLISHED:

@@ -365,12 +365,12 @@ def weights(
         say(f"    {b['from']}")
     for p in found["classifiers"]:
         say(f"  the preset {p} trains such a net: stemma train {found['paper']} -p {p} ..., then --start that run")
-    if not found["backbones"]:
+    if found["asleep"]:
+        say(f"  {found['asleep']} of its tensors never learn, so without weights for them it is not trained")
+    elif not found["backbones"]:
         say("  no classifier's network is in it: every weight begins at random and learns")
-    elif found["asleep"]:
-        say(f"  {found['asleep']} of its tensors never learn, so without such weights it is not trained")
     changed = "; ".join(f"{k} {a} -> {b}" for k, (a, b) in list(found["from_scratch"].items())[:8])
-    if found["backbones"]:
+    if found["backbones"] or found["asleep"]:
         say(f"  --from-scratch: {changed or 'changes nothing, everything learns already'}")
         say("  --backbone NAME:imagenet: another network, whose weights timm brings or a package")
     return None

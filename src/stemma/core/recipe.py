@@ -254,11 +254,13 @@ class Recipe:
         return replace(self, augment=replace(a, vertical=turned[0], quarter=turned[1]))
 
     def from_nothing(self) -> Recipe:
-        """The same for a net whose weights are random: no factor of 0, and phases that learn wake the backbone where
-        none of them does."""
+        """The same for a net whose weights are random: no factor of 0, and phases that learn wake the backbone and the
+        neck where none of them does."""
         rest, phases = tuple((p, v) for p, v in self.lr_mult if v), self.phases
-        if phases and not any(re.search(p.train, "backbone.") for p in phases if not p.run):
-            phases = tuple(p if p.run else replace(p, train=rf"{p.train}|(^|\.)backbone\.") for p in phases)
+        learn = [p.train for p in phases if not p.run]
+        for room in ("backbone", "neck"):
+            if learn and not any(re.search(p, f"{room}.") for p in learn):
+                phases = tuple(p if p.run else replace(p, train=rf"{p.train}|(^|\.){room}\.") for p in phases)
         return replace(self, lr_mult=rest, phases=phases)
 
     def as_dict(self) -> dict[str, Any]:

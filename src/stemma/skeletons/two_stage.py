@@ -182,7 +182,7 @@ class TwoStageModel(nn.Module):
         for branch in self.branches:
             assert isinstance(branch, Branch)
             out |= branch.loss(raw.levels, few, t,
-                               None if seen.features is None else seen.features[:, : few.labels.shape[1]])
+                               None if seen.features is None else seen.features[:, : few.labels.shape[1]], batch.sizes)
         return out
 
     def measure_targets(self, pictures: Callable[[], Iterator[Batch]], say: Callable[[str], None]) -> None:

@@ -40,6 +40,7 @@ from ...parts.regions.heads import FCHead, Res5Head
 from ..running import checkpoint
 from ..running.foreign import read_state
 from ..running.layouts import PREFIXES, Source, darknet, kept, recognised, where_from
+from ..running.optim import matches
 from ..running.worded import worded
 
 State = dict[str, Tensor]
@@ -438,10 +439,13 @@ def _setting(model: nn.Module, name: str) -> str:
 
 
 def asleep(model: Any) -> Iterator[str]:
-    """Names of the backbone's and the neck's weights that never learn, and of the norms that keep their statistics."""
+    """Names of the backbone's and the neck's weights that never learn, by their rate or because no phase wakes them,
+    and of the norms that keep their statistics."""
+    awake = [p.train for p in model.recipe.phases if not p.run]
     for name, p in model.named_parameters():
-        factor = next((v for pattern, v in model.recipe.lr_mult if re.search(pattern, name)), 1.0)
-        if (not p.requires_grad or factor == 0) and re.search(r"(^|\.)(backbone|neck)\.", name):
+        factor = next((v for pattern, v in model.recipe.lr_mult if matches(pattern, name, "lr_mult")), 1.0)
+        still = awake and not any(matches(pattern, name, "phases") for pattern in awake)
+        if (not p.requires_grad or factor == 0 or still) and re.search(r"(^|\.)(backbone|neck)\.", name):
             yield name
     for name, m in model.named_modules():
         if isinstance(m, FrozenBatchNorm):
@@ -461,6 +465,8 @@ def sound(model: Any, begun: Begun | None) -> None:
     parts = [*([f"{len(fixed)} weights ({fixed[0]}, ...)"] if fixed else []),
              *([f"the statistics of {len(norms)} batch norms"] if norms else [])]
     nets = " and ".join(dict.fromkeys(w for _, w in needed(model))) or "its backbone"
+    if any(re.search(r"(^|\.)neck\.", n) for n in random):  # which no classifier has
+        nets = "a detector that was trained"
     raise StemmaError(f"{name} (preset {model.preset}) keeps {' and '.join(parts)} as they are, and they are random: "
                       f"begin from weights of {nets} with --start FILE (`stemma weights {name} --preset "
                       f"{model.preset}` says where people get them), or train everything from nothing with "

@@ -170,7 +170,7 @@ def groups_of(model: nn.Module, recipe: Recipe, scale: float = 1.0) -> list[dict
     for name, p in model.named_parameters():
         mult = 1.0
         for pattern, value in recipe.lr_mult:
-            if _matches(pattern, name, "lr_mult"):
+            if matches(pattern, name, "lr_mult"):
                 used.add(pattern)
                 mult = value
                 break
@@ -178,7 +178,7 @@ def groups_of(model: nn.Module, recipe: Recipe, scale: float = 1.0) -> list[dict
             p.requires_grad_(False)
         if not p.requires_grad:
             continue
-        decay = not (recipe.no_decay and any(_matches(recipe.no_decay, said, "no_decay")
+        decay = not (recipe.no_decay and any(matches(recipe.no_decay, said, "no_decay")
                                              for said in (name, kinds[name.rpartition(".")[0]])))
         matrix = recipe.optimizer == "muon" and is_matrix(p)
         lr = recipe.lr if recipe.optimizer != "muon" or matrix else recipe.other_lr or recipe.lr / 10
@@ -270,7 +270,7 @@ def set_awake(model: nn.Module, pattern: str, frozen: set[str]) -> None:
     """
     awake = 0
     for name, p in model.named_parameters():
-        on = name not in frozen and _matches(pattern, name, "phases")
+        on = name not in frozen and matches(pattern, name, "phases")
         p.requires_grad_(on)
         p.grad = None
         awake += on
@@ -278,7 +278,8 @@ def set_awake(model: nn.Module, pattern: str, frozen: set[str]) -> None:
         raise StemmaError(f"recipe.phases: no parameter matches '{pattern}', so nothing would learn")
 
 
-def _matches(pattern: str, name: str, field: str) -> bool:
+def matches(pattern: str, name: str, field: str) -> bool:
+    """Whether a parameter's name matches a pattern of the recipe's `field`. Raises `StemmaError` for a bad pattern."""
     try:
         return re.search(pattern, name) is not None
     except re.error as error:

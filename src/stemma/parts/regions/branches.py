@@ -26,6 +26,7 @@ from .heads import Align, Pool, upsample2
 from .regions import Regions
 
 Shared = Float[Tensor, "B R C s s"] | None  # what the box head saw inside the same regions, where a branch shares it
+Sizes = Float[Tensor, "B 2"] | None  # height and width of the pictures without padding; None: as far as the maps reach
 Places = Int[Tensor, " K"] | None  # of some regions among all B R, or all of them
 
 
@@ -36,7 +37,7 @@ class Branch(nn.Module):
     shares = False
     moves = False
 
-    def loss(self, xs: list[Tensor], r: Regions, t: Targets, shared: Shared) -> Losses:
+    def loss(self, xs: list[Tensor], r: Regions, t: Targets, shared: Shared, sizes: Sizes = None) -> Losses:
         raise NotImplementedError
 
     def predict(self, xs: list[Tensor], d: Detections, shared: Shared) -> Detections:
@@ -120,7 +121,7 @@ class MaskBranch(Branch):
         out = torch.baddbmm(self.last.bias[at.flatten()][:, None, None].to(cells.dtype), cells, filters.to(cells.dtype))
         return out.float().view(k, s, s, 2, 2).transpose(2, 3).reshape(*labels.shape, 2 * s, 2 * s)
 
-    def loss(self, xs: list[Tensor], r: Regions, t: Targets, shared: Shared) -> Losses:
+    def loss(self, xs: list[Tensor], r: Regions, t: Targets, shared: Shared, sizes: Sizes = None) -> Losses:
         if t.masks is None:
             raise StemmaError("Mask R-CNN learns from instance masks, and this data has none; train on data with "
                               "masks, or choose fpn")
@@ -176,7 +177,7 @@ class KeypointBranch(Branch):
         heat = upsample2(self.up(self.body(pooled.flatten(0, 1)))).float()
         return heat.view(*pooled.shape[:2], *heat.shape[1:])
 
-    def loss(self, xs: list[Tensor], r: Regions, t: Targets, shared: Shared) -> Losses:
+    def loss(self, xs: list[Tensor], r: Regions, t: Targets, shared: Shared, sizes: Sizes = None) -> Losses:
         if t.keypoints is None:
             raise StemmaError("the keypoint branch learns from keypoints, and this data has none; train on data with "
                               "keypoints, or choose mask-rcnn or fpn")

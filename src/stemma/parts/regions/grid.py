@@ -18,7 +18,7 @@ from ...core.types import Detections, Losses, StemmaError, Targets
 from ...ops import boxes as bx
 from ...ops.scalars import normaliser
 from ..dense.heads import prior_bias
-from .branches import Branch, Shared
+from .branches import Branch, Shared, Sizes
 from .heads import Align, Pool
 from .regions import Regions
 
@@ -148,14 +148,15 @@ class GridBranch(Branch):
         found: Tensor = torch.stack([torch.minimum(*x), torch.minimum(*y), torch.maximum(*x), torch.maximum(*y)], -1)
         return found
 
-    def loss(self, xs: list[Tensor], r: Regions, t: Targets, shared: Shared) -> Losses:
+    def loss(self, xs: list[Tensor], r: Regions, t: Targets, shared: Shared, sizes: Sizes = None) -> Losses:
         r = r.first(self.most)
         boxes, n = r.boxes, normaliser(r.positive.sum())
         if self.training and self.jitter:
             by = (torch.rand_like(boxes) * 2 - 1) * self.jitter
             centre, size = bx.centre_size(boxes)
             edge = (int(xs[0].shape[-2]) * self.strides[0], int(xs[0].shape[-1]) * self.strides[0])
-            boxes = bx.clip(bx.from_centre(centre + size * by[..., :2], size * (1 + by[..., 2:])), edge)
+            moved = bx.from_centre(centre + size * by[..., :2], size * (1 + by[..., 2:]))
+            boxes = bx.clip(moved, edge if sizes is None else sizes)
         truth = bx.take(t.boxes, r.object) if t.boxes.shape[1] else boxes
         want, said = self.wanted(boxes, truth).flatten(0, 1), self.maps(xs, boxes)
         both = said if self.training and self.fused else said[:1]
