@@ -1034,6 +1034,13 @@ def test_why_a_folder_that_looks_like_one_of_edits_holds_none(tmp_path: Path) ->
         open_edits(tmp_path / "two" / "before")
 
 
+def test_a_list_in_other_letters_is_known_and_told(tmp_path: Path) -> None:
+    """As a list, by its columns; that it is no UTF-8 is what is wrong with it."""
+    (tmp_path / "edits.csv").write_text("before,after,instruction\n1.png,2.png,plus foncé\n", encoding="latin-1")
+    with pytest.raises(DataError, match="is no UTF-8 text"):
+        open_edits(tmp_path)
+
+
 def test_captions_that_are_no_text_are_none(tmp_path: Path) -> None:
     root = pix2pix_folder(tmp_path)
     first = folders.open_folder(root, "train").entries[0].record.partition(":")[0]
