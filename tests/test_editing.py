@@ -1932,7 +1932,7 @@ def test_scales_are_swept_as_published_before_a_clip(tmp_path: Path, monkeypatch
 def test_studies_of_scales_and_steps_write_pages(tmp_path: Path) -> None:
     checkpoint.save(tmp_path / "e.safetensors", editor("instruct_diffusion"))
     found = editors.scales(tmp_path / "e.safetensors", "edits:16:12", tmp_path / "a", (0.5, 1.0), (0.5, 1.0), limit=3)
-    assert len(found["rows"]) == 4 and set(found["falls"]) == {"0.5", "1.0"}
+    assert len(found["rows"]) == 4 and set(found["steady"]["background"]) == {"0.5", "1.0"}
     page = (tmp_path / "a" / "scales.html").read_text()
     assert "What two scales trade" in page and "data:image/png;base64," in page and page.count("<svg") >= 2
     found = editors.steps(tmp_path / "e.safetensors", "edits:16:12", tmp_path / "b", (1, 2), limit=6)
