@@ -792,6 +792,8 @@ def test_the_study_of_switches_takes_each_part_away_and_continues(
 
     whole, *without = switches.parts("gym:CartPole-v1", 50.0).items()
     assert whole == (switches.WHOLE, ("small", {})) and len(without) == 4
+    assert [switches.plainly(x) for x in (3, 100.0, 0.01, 1e-7, 0.1234567)] == ["3", "100", "0.01", "0.0000001",
+                                                                               "0.1234567"]
     m = {name: tiny("gym:CartPole-v1", **sets) for name, (_, sets) in without}
     bins = m["no symlog"].critic.bins
     assert not m["no symlog"].critic.squash and not m["no symlog"].heads["vector"].squash
@@ -839,7 +841,6 @@ def test_what_a_memory_foretells_of_a_turn_is_held_against_what_came(tmp_path: P
             switches.foretold(m, lived)
     assert torch.equal(beliefs[0], beliefs[2])  # what comes of the turn is not seen
     assert not torch.allclose(beliefs[2], beliefs[3])  # the sign is
-
 
 
 @pytest.mark.whole

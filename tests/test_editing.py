@@ -1034,6 +1034,13 @@ def test_why_a_folder_that_looks_like_one_of_edits_holds_none(tmp_path: Path) ->
         open_edits(tmp_path / "two" / "before")
 
 
+def test_a_list_in_other_letters_is_known_and_told(tmp_path: Path) -> None:
+    """As a list, by its columns; that it is no UTF-8 is what is wrong with it."""
+    (tmp_path / "edits.csv").write_text("before,after,instruction\n1.png,2.png,plus foncé\n", encoding="latin-1")
+    with pytest.raises(DataError, match="is no UTF-8 text"):
+        open_edits(tmp_path)
+
+
 def test_captions_that_are_no_text_are_none(tmp_path: Path) -> None:
     root = pix2pix_folder(tmp_path)
     first = folders.open_folder(root, "train").entries[0].record.partition(":")[0]
@@ -1925,7 +1932,7 @@ def test_scales_are_swept_as_published_before_a_clip(tmp_path: Path, monkeypatch
 def test_studies_of_scales_and_steps_write_pages(tmp_path: Path) -> None:
     checkpoint.save(tmp_path / "e.safetensors", editor("instruct_diffusion"))
     found = editors.scales(tmp_path / "e.safetensors", "edits:16:12", tmp_path / "a", (0.5, 1.0), (0.5, 1.0), limit=3)
-    assert len(found["rows"]) == 4 and set(found["falls"]) == {"0.5", "1.0"}
+    assert len(found["rows"]) == 4 and set(found["steady"]["background"]) == {"0.5", "1.0"}
     page = (tmp_path / "a" / "scales.html").read_text()
     assert "What two scales trade" in page and "data:image/png;base64," in page and page.count("<svg") >= 2
     found = editors.steps(tmp_path / "e.safetensors", "edits:16:12", tmp_path / "b", (1, 2), limit=6)

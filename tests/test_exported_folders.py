@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from made_data import noise
+from made_data import make_yolo, noise
 from stemma.core.types import DataError
 from stemma.data.convert import convert
 from stemma.data.doctor import examine
@@ -308,6 +308,14 @@ def test_the_advice_for_annotations_apart_from_their_pictures_works(tmp_path: Pa
     assert e.value.mend == "say --format labelme --labels mine"
     assert held(tmp_path, "all", format="labelme", labels="mine") == right(
         [(f"photographs/{k}.png", objects(k)) for k in range(6)])
+
+
+@pytest.mark.parametrize("kind", ["crops", "labels"])
+def test_splits_of_other_names_are_told_where_one_is_to_be_learned_from(tmp_path: Path, kind: str) -> None:
+    make_yolo(tmp_path, ["0 0.5 0.5 0.5 0.5\n"] * 4, split="day")
+    assert splits(tmp_path) == ("day",)
+    with pytest.raises(DataError, match="has nothing to train on: its splits are day. call a split train"):
+        open_set(f"{kind}:{tmp_path}")
 
 
 def test_crops_leave_out_pictures_that_cannot_be_read(tmp_path: Path) -> None:

@@ -239,7 +239,7 @@ def test_a_preset_that_would_keep_random_weights_refuses_with_the_mend(tmp_path:
 def test_what_no_phase_wakes_must_come_from_somewhere(tmp_path: Path) -> None:
     """Guided anchors plugged in train on a pyramid that sleeps from the first step to the last."""
     kw: dict[str, Any] = {"preset": "plug-in-small", "size": 64, "data": scenes(2), "val": scenes(2), "batch": 2}
-    with pytest.raises(StemmaError, match="keeps .*of a detector that was trained with --start FILE.*--from-scratch"):
+    with pytest.raises(StemmaError, match="keeps .*of a trained detector with --start FILE.*--from-scratch"):
         short(tmp_path / "run", "1steps", "ga_rpn", **kw)
     assert not (tmp_path / "run").exists() and starts.weights(cards.get("ga_rpn"), "plug-in-small")["asleep"]
     scratch = stemma.build("ga_rpn", preset="plug-in-small", classes=3, sets={"from_scratch": "yes"})

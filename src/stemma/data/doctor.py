@@ -95,7 +95,12 @@ class Report:
     @property
     def about(self) -> list[str]:
         """How many classes there are, in words, where there can be any."""
-        return [many(len(self.classes), "class", "classes")] if self.sort == "class" else []
+        return [many(len(self.classes), *self.sorts)] if self.sort == "class" else []
+
+    @property
+    def sorts(self) -> tuple[str, str]:
+        """`sort`, of one and of several."""
+        return self.sort, "classes" if self.sort == "class" else f"{self.sort}s"
 
     @property
     def refused(self) -> bool:

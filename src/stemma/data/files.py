@@ -63,6 +63,17 @@ def remembered(reads: Any, path: Path) -> Any:
     return reads(str(path), s.st_mtime_ns, s.st_size)
 
 
+def head_of(path: Path, most: int) -> str:
+    """The text of a file's first `most` bytes, for who looks what it is; that it is no UTF-8 is told where it is read.
+    Raises OSError."""
+    with open(path, "rb") as f:
+        raw = f.read(most)
+    try:
+        return text_of(raw, path, cut=True)
+    except DataError:
+        return raw.decode("latin-1")
+
+
 def text_of(raw: bytes, path: str | Path, cut: bool = False) -> str:
     """The text of a file, without the byte order mark that some editors write: UTF-8, or UTF-16 where the mark says so.
     `cut`: its first bytes alone are there. Raises DataError where it is neither."""
@@ -254,6 +265,6 @@ def _many(files: list[str], one: str, several: str = "") -> str:
 
 __all__ = [
     "CLASS_FILES", "NOTES", "SPLITS", "SPLIT_OF", "SPLIT_WORD", "Unused", "class_file", "class_list",
-    "class_path", "fits_line", "given_folder", "inside", "lines_of", "named_lines", "read_bytes",
+    "class_path", "fits_line", "given_folder", "head_of", "inside", "lines_of", "named_lines", "read_bytes",
     "remembered", "rows_of", "split_name", "table_of", "text_of", "unused",
 ]

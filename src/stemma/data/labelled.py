@@ -487,8 +487,11 @@ def _of_boxes(kind: str, where: str) -> Labelled:
     """A set of `data.open`: its objects cut out, or its pictures by all that is in them."""
     from .open import open_dataset, splits
 
-    data = {s: open_dataset(where, s) for s in splits(where) if s in SPLITS}
-    names = next(iter(data.values())).info.classes.names
+    there = splits(where)
+    if "train" not in there:
+        raise DataError(where, f"has nothing to train on: its splits are {', '.join(there)}", "call a split train")
+    data = {s: open_dataset(where, s) for s in there if s in SPLITS}
+    names = data["train"].info.classes.names
     parts: dict[str, Part] = {}
     called: dict[str, list[str]] = {}
     notes: list[str] = []

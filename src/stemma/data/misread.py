@@ -7,7 +7,7 @@ Masks that lie beside their own boxes were misread where by another rule each of
 """
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable
 from typing import Literal
 
 import numpy as np
@@ -53,16 +53,16 @@ def misread(boxes: Boxes, sizes: Int[np.ndarray, "O 2"], bare: Bool[np.ndarray, 
 
 
 def masks_misread(boxes: Boxes, sizes: Int[np.ndarray, "O 2"], around: Boxes, beside: Bool[np.ndarray, " O"],
-                  rows: Mapping[int, Float[np.ndarray, " C"]]) -> tuple[str, str] | None:
+                  by_rows: Callable[[int], Float[np.ndarray, " C"]]) -> tuple[str, str] | None:
     """(what is wrong, what to do) of masks that fill `around`, xyxy, in pictures of (height, width); None where nothing
-    is. `beside`: which lie beside their boxes; `rows`: what those that are run lengths fill when runs go row by row."""
+    is. `beside`: which lie beside their boxes; `by_rows`: what one fills if it is run lengths that go row by row."""
     at = np.flatnonzero(beside)
     if len(at) < max(FEWEST[False], SHARE * np.isfinite(around).all(1).sum()):
         return None
     h, w = sizes[at].T
     meant = {"fractions of the picture": around[at] * np.stack([w, h, w, h], 1),
              "y, x": around[at][:, [1, 0, 3, 2]],
-             "runs row by row": np.array([rows.get(k, np.full(4, np.nan)) for k in at.tolist()])}
+             "runs row by row": np.array([by_rows(k) for k in at.tolist()])}
     for says, other in meant.items():
         if (np.abs(np.clip(other, 0, np.stack([w, h, w, h], 1)) - boxes[at]).max(1) <= _BESIDE).all():
             return (f"{len(at):,} masks lie beside their own boxes as they are read, and read as {says} all of them "

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -253,7 +254,7 @@ def _boxes_beside(t: Table) -> tuple[Table, list[Fault]]:
             f"the box ({box}) lies beside its own mask, which fills ({own})", "its box is taken from the mask", True,
             "box beside mask", t.files[i], tuple(t.boxes[k].tolist()),
         ))
-    if (other := masks_misread(t.boxes, t.sizes[t.image], around, beside, _by_rows(t, beside))) is not None:
+    if (other := masks_misread(t.boxes, t.sizes[t.image], around, beside, partial(_by_rows, t))) is not None:
         faults.append(Fault(faults[0].file, "", "segmentation", *other, False, "masks in other numbers"))
     h, w = t.sizes[t.image].T
     limit = np.stack([w, h, w, h], 1).astype(np.float64)
@@ -262,14 +263,13 @@ def _boxes_beside(t: Table) -> tuple[Table, list[Fault]]:
     return replace(t, boxes=np.where(beside[:, None], cut, t.boxes)), faults
 
 
-def _by_rows(t: Table, of: np.ndarray) -> dict[int, np.ndarray]:
-    """What the run lengths among the objects `of` (bool, O) fill if their runs go row by row, xyxy."""
+def _by_rows(t: Table, k: int) -> np.ndarray:
+    """What an object's run lengths fill if they go row by row, xyxy; NaN where its mask is no run lengths."""
     assert t.segments is not None
-    found = {}
-    for k in np.flatnonzero(of).tolist():
-        if isinstance(seg := t.segments[k], dict):
-            h, w = t.sizes[t.image[k]].tolist()
-            found[k] = rle.id_boxes(rle.decode(seg, h, w).reshape(-1, order="F").reshape(h, w).astype(int), 1)[0]
+    if not isinstance(seg := t.segments[k], dict):
+        return np.full(4, np.nan)
+    h, w = t.sizes[t.image[k]].tolist()
+    found: np.ndarray = rle.id_boxes(rle.decode(seg, h, w).reshape(-1, order="F").reshape(h, w).astype(int), 1)[0]
     return found
 
 

@@ -19,9 +19,9 @@ def lines(results: dict[str, Any]) -> list[str]:
         less = ", and had less than the budget" if len(cut) == len(runs) else ", and had less work than the others"
         out.append(f"Wall time cut {len(cut)} of {many(len(runs), 'training')}, which ended on time{less}: "
                    f"{'; '.join(cut)}.")
-    all_ = float(results["budget"][:-1]) if words.timed(results) else 0.0  # what ends by itself had all its work
+    budget = float(results["budget"][:-1]) if words.timed(results) else 0.0  # what ends before it had all its work
     cheap = [(s, r, r["worked"] / r["seconds"]) for s, r in runs
-             if r.get("worked") and r["seconds"] and r["seconds"] >= BUSY * all_]
+             if r.get("worked") and r["seconds"] and r["seconds"] >= BUSY * budget]
     if short := [f"{s['title']}, seed {r['seed']}: {words.score(part, 2)}" for s, r, part in cheap if part < BUSY]:
         out.append("Steps of some trainings took clearly less than they were counted at, for the machine was busy when "
                    f"that was found, so that these had less work than their budget bought ({'; '.join(short)} of it). "

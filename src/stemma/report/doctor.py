@@ -43,7 +43,7 @@ def render(report: Report, begin: Mapping[str, str] | None = None, doubts: Seque
         ("faults", "Faults", _faults(report)),
         ("doubts", "Doubted labels", _doubts(report, doubts)),
         ("alike", "Pictures that look alike", _alike(report)),
-        ("classes", "Classes" if report.sort == "class" else f"{report.sort}s".capitalize(), _classes(report)),
+        ("classes", report.sorts[1].capitalize(), _classes(report)),
         ("boxes", "Sizes, shapes and places", _boxes(report)),
         ("tops", "The smallest and the most crowded", _tops(report)),
         ("notes", "Notes", items(map(coded, report.notes)) if report.notes else ""),
@@ -233,7 +233,7 @@ def _classes(report: Report) -> str:
         rows.append(tag("tr", tag("th", text(name), scope="row"), bar, *(tag("td", f"{v:,}") for v in own)))
     head = "".join(tag("th", text(h), cls="plain", scope="col") for h in (report.sort, f"{unit}, all", *parts))
     none = [n for n, v in total.items() if not v]
-    rest = fold(f"{len(none):,} {'class does' if len(none) == 1 else 'classes do'} not appear",
+    rest = fold(f"{many(len(none), *report.sorts)} {'does' if len(none) == 1 else 'do'} not appear",
                 tag("p", text(", ".join(none)))) if none else ""
     return table(head, rows) * bool(rows) + rest
 

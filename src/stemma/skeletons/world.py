@@ -160,20 +160,19 @@ class WorldModel(nn.Module):
         truth = {c: self.values(c, batch) for c in names}
         codes = batch["code"].float() if "code" in batch else self.encode(batch, truth)
         posts, priors = self.dynamics.observe(codes, batch["action"], batch["first"], before, self.brief)
-        rule = self.spec.rule
-        rolled = (self.dynamics.overshoot(posts, batch["action"], batch["first"], rule.distance) if rule.distance > 1
-                  else [])
+        rule, far = self.spec.rule, self.spec.rule.distance
+        rolled = self.dynamics.overshoot(posts, batch["action"], batch["first"], far) if far > 1 else []
         losses: Losses = {}
         for h in heads:
-            errors = [self._error(h, posts, truth[h.channel]).mean()]
+            errors = [self.error(h, posts, truth[h.channel]).mean()]
             if rule.ahead:  # observation overshooting: every head also tells what lies d steps ahead
                 for state, _, mask in rolled:
-                    d = self._error(h, state, truth[h.channel][:, -mask.shape[1]:])
+                    d = self.error(h, state, truth[h.channel][:, -mask.shape[1]:])
                     errors.append((d * mask).sum() / mask.sum().clamp(min=1))
             losses[h.channel] = h.weight * torch.stack(errors).mean()
             if h.foreseen:
                 told = ~batch["first"]
-                early = (self._error(h, priors, truth[h.channel]) * told).sum() / told.sum().clamp(min=1)
+                early = (self.error(h, priors, truth[h.channel]) * told).sum() / told.sum().clamp(min=1)
                 losses[h.channel] = losses[h.channel] + h.foreseen * early
         ruled = rule(self.dynamics, posts, priors, rolled, batch["first"])
         return losses | {k: v for k, v in ruled.items() if re.search(only, k)}, posts
@@ -181,7 +180,8 @@ class WorldModel(nn.Module):
     def updated(self) -> None:
         """What changes with an update besides what it learned: nothing here."""
 
-    def _error(self, head: Head, state: State, truth: Tensor) -> Float[Tensor, "B T"]:
+    def error(self, head: Head, state: State, truth: Tensor) -> Float[Tensor, "B T"]:
+        """What a head's answer for beliefs costs, step by step, beside the truth as `values` gives it; unweighted."""
         net, lead = self.nets[head.channel], truth.shape[:2]
         error: Tensor = net.loss(net(self.read(head, state).flatten(0, 1)), truth.flatten(0, 1))
         return error.view(*lead)

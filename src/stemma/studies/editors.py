@@ -67,7 +67,7 @@ def scales(run: str | Path, data: str, out: str | Path, texts: Sequence[float] =
     steady = {key: {str(t): _steady([sign * r[key] for r in rows if r["text"] == t]) for t in texts}
               for key, sign in SIGNS.items() if all(key in r for r in rows)}
     record = {"study": "scales", "run": str(run), "paper": m.paper.label, "data": data, "split": split,
-              "edits": len(pairs), "rows": rows, "falls": steady["background"], "steady": steady,
+              "edits": len(pairs), "rows": rows, "steady": steady,
               "picture": _grid(m, pairs, texts, images)}
     return _written(record, Path(out), "scales", scales_page(record))
 
@@ -185,11 +185,11 @@ def _rows(heads: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:
 
 def scales_answer(r: dict[str, Any]) -> str:
     """What came of it, in a sentence."""
-    falls = [t for t, yes in r["falls"].items() if yes]
+    falls = r["steady"]["background"]
     best = max(r["rows"], key=lambda x: (x["right"] or 0.0, -x["background"]))
     least = [min((x for x in r["rows"] if str(x["text"]) == t), key=lambda x: x["background"])["image"]
-             for t in r["falls"]]
-    return (f"What else changes falls with every rise of the picture's scale at {len(falls)} of {len(r['falls'])} "
+             for t in falls]
+    return (f"What else changes falls with every rise of the picture's scale at {sum(falls.values())} of {len(falls)} "
             f"scales of the sentence, and is least at {', '.join(f'{x:g}' for x in least)}; most edits were made at "
             f"{best['text']:g} and {best['image']:g}: {best['right']:.3f}, with a change of {best['background']:.3f} "
             "beside them." + _judged(r["steady"]))
@@ -210,12 +210,12 @@ def scales_page(r: dict[str, Any]) -> str:
     for key, name in (("right", "edits made"), ("background", "change beside them")):
         lines = [charts.Line(k, f"sentence {t}", tuple((x["image"], float(x[key])) for x in r["rows"]
                                                        if str(x["text"]) == t and x[key] is not None))
-                 for k, t in enumerate(r["falls"])]
+                 for k, t in enumerate(r["steady"]["background"])]
         parts.append(tag("div", charts.line_chart(lines, "scale of the picture", name, f"{name} by both scales")))
     if all(k in x for x in r["rows"] for k in JUDGED):
         lines = [charts.Line(k, f"sentence {t}", tuple(sorted((float(x["clip_picture"]), float(x["clip_direction"]))
                                                               for x in r["rows"] if str(x["text"]) == t)))
-                 for k, t in enumerate(r["falls"])]
+                 for k, t in enumerate(r["steady"]["background"])]
         parts.append(tag("div", charts.line_chart(lines, "how alike to CLIP before and after",
                                                   "change along the captions", "What CLIP says by both scales")))
     image = (f'<img src="data:image/png;base64,{r["picture"]}" alt="one edit under all scales" '

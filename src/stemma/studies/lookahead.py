@@ -41,7 +41,7 @@ def study(run: str | Path, out: str | Path, horizons: tuple[int, ...] = (5, 15, 
     """The study's record. What is finished of it stays in `out` and is not done again. Raises `StemmaError` for a run
     without an actor and a critic that learn in dreams, and for a single episode, which has no interval."""
     at_least(2, episodes=episodes)
-    model, _ = lives._open(run, "last", device)
+    model, _ = lives.agent_of(run, "last", device)
     if not hasattr(model.spec, "looks"):
         raise StemmaError(f"{run} has no actor beside a critic to search in the place of; train dreamerv3 or dynalang")
     out = Path(out)

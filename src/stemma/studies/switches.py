@@ -69,7 +69,12 @@ def memories(length: int) -> dict[str, Agent]:
 
 def paying(env: str, scale: float) -> str:
     """The world whose rewards are multiplied."""
-    return env if scale == 1 else f"times:{np.format_float_positional(scale, trim='-')}:{env}"
+    return env if scale == 1 else f"times:{plainly(scale)}:{env}"
+
+
+def plainly(x: float) -> str:
+    """A number with all its digits and no power."""
+    return np.format_float_positional(x, trim="-")
 
 
 @torch.no_grad()
@@ -90,7 +95,7 @@ def study(what: str, out: str | Path, worlds: Sequence[float], env: str = "gym:C
     """The record of "parts" (`worlds` are scales of the rewards of `env`) or "memory" (lengths of T-mazes). Raises
     `StemmaError` for a setting that there is not and for a folder with a study of other settings."""
     out, scaled = Path(out), what == "parts"
-    named = {f"{w:g}": paying(env, w) if scaled else f"t-maze:{w:g}" for w in worlds}
+    named = {plainly(w): paying(env, w) if scaled else f"t-maze:{plainly(w)}" for w in worlds}
     common = SHORT[what] | (sets or {})
     todo: list[tuple[str, str, Agent | None]] = []
     for label, world in named.items():
@@ -108,8 +113,10 @@ def study(what: str, out: str | Path, worlds: Sequence[float], env: str = "gym:C
         if any((r["agent"], r["world"]) == (name, label) for r in rows):
             continue
         row: dict[str, Any] = {"agent": name, "world": label}
-        model: Any = checkpoint.build(PAPER, "small", info=envs.info_of(named[label]))
-        if agent is not None:
+        model: Any
+        if agent is None:  # who acts by chance is asked what the world is alone
+            model = checkpoint.build(PAPER, "small", info=envs.info_of(named[label]))
+        else:
             place = out / re.sub(r"\W+", "-", f"{name} {label}")
             run = agents.train(PAPER, named[label], budget, agent[0], place, seed, agent[1], resume=True, device="cpu",
                                val_every=0, val_episodes=1, progress=False)

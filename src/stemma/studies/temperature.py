@@ -36,7 +36,7 @@ def study(
     """The study's record. What is finished of it stays in `out` and is not done again. Raises `StemmaError` for a run
     that cannot dream, and for a single episode, which has no interval."""
     at_least(2, episodes=episodes)
-    model, folder = lives._open(run, "last", device)
+    model, folder = lives.agent_of(run, "last", device)
     replay = lives.episodes_of(folder, model) if folder is not None else None
     if replay is None or model.actor is None or "terminal" not in model.heads:
         raise StemmaError(f"{run} is not a run whose dreams end and whose controller can be evolved in them; train "

@@ -15,7 +15,6 @@ of what it draws about.
 """
 from __future__ import annotations
 
-import json
 import math
 from pathlib import Path
 from typing import Any
@@ -34,7 +33,7 @@ from ..parts.worlds.dynamics import State, flat, stacked
 from ..report import charts
 from ..report.sheet import definitions, grid, leaf, remark
 from ..report.tags import tag, text
-from . import Asked, keep, natural
+from . import Asked, begun, keep, natural
 
 RATES = (0.05, 0.1, 0.2)
 ARMS: dict[str, tuple[str, dict[str, Any]]] = {
@@ -88,7 +87,7 @@ def foresight(model: Any, batch: dict[str, Tensor], draws: int) -> dict[str, dic
     for head in model.spec.heads:
         truth = model.values(head.channel, wide)[:, rows]
         state = {k: v[:, rows] for k, v in beliefs.items()}
-        error = model._error(head, state, truth).unflatten(0, (-1, draws))
+        error = model.error(head, state, truth).unflatten(0, (-1, draws))
         out[head.channel] = {"nats": (math.log(draws) - torch.logsumexp(-error, 1)).mean(0).tolist()}
         if head.channel == "reward":
             said = model.said("reward", state).unflatten(0, (-1, draws))
@@ -170,11 +169,9 @@ def study(out: str | Path, env: str = "drawn-pendulum", seeds: int = 1, steps: i
     out.mkdir(parents=True, exist_ok=True)
     file = out / "transitions.json"
     outputs.claim([file, out / "transitions.html"])
-    record: dict[str, Any] = json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
-    asked = {"env": envs.get(env).name, "steps": steps, "lives": life, "episodes": episodes, "draws": draws}
-    if record and {k: record[k] for k in asked} != asked:
-        raise StemmaError(f"{out} holds a study of other settings; choose another --out")
-    record |= asked | {"rows": record.get("rows", [])}
+    record = begun(file, {"env": envs.get(env).name, "steps": steps, "lives": life, "episodes": episodes,
+                          "draws": draws})
+    record.setdefault("rows", [])
     for number, name in going([(s, a) for s in range(seeds) for a in ARMS], "models"):
         if not any((r["arm"], r["seed"]) == (name, number) for r in record["rows"]):
             record["rows"].append(once(name, env, out, number, steps, life, episodes, draws, device))

@@ -26,7 +26,7 @@ from pathlib import Path
 from typing import Any
 
 from ...core.samples import DataError
-from ..files import SPLIT_OF, SPLITS, read_bytes, rows_of, text_of
+from ..files import SPLIT_OF, SPLITS, head_of, read_bytes, rows_of, text_of
 from ..finding import Pictures
 from ..records import Fault
 from . import folders
@@ -89,8 +89,7 @@ def _places(path: Path) -> Iterator[tuple[str, Path]]:
 def _names(file: Path) -> list[str]:
     """The names in the head of a list, of its columns or of its first records; none of a file that begins otherwise."""
     try:
-        with open(file, "rb") as f:
-            head = text_of(f.read(_HEAD), file, cut=True).lstrip()
+        head = head_of(file, _HEAD).lstrip()
         if file.suffix == ".csv":
             return next(iter(rows_of(head.partition("\n")[0], file)), [])
     except (OSError, ValueError, DataError):

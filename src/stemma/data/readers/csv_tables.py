@@ -20,7 +20,7 @@ from typing import Any
 from stemma.core.samples import DataError
 from stemma.core.values import YES, flag
 
-from ..files import class_path, given_folder, named_lines, read_bytes, rows_of, split_name, table_of, text_of
+from ..files import class_path, given_folder, head_of, named_lines, read_bytes, rows_of, split_name, table_of, text_of
 from ..finding import Pictures
 from ..images import header, walk
 from ..misread import Spelt
@@ -80,12 +80,7 @@ def looks_like(path: Path) -> bool:
 
 def _fits(path: Path) -> bool:
     try:
-        with open(path, "rb") as f:
-            head = f.read(1 << 14)
-        try:
-            text = text_of(head, path, cut=True)
-        except DataError:
-            text = head.decode("latin-1")  # the encoding is told where the table is read
+        text = head_of(path, 1 << 14)
         rows = rows_of(text[: text.rfind("\n") + 1] or text, path)[:20]
     except (OSError, DataError):
         return False

@@ -466,7 +466,7 @@ def sound(model: Any, begun: Begun | None) -> None:
              *([f"the statistics of {len(norms)} batch norms"] if norms else [])]
     nets = " and ".join(dict.fromkeys(w for _, w in needed(model))) or "its backbone"
     if any(re.search(r"(^|\.)neck\.", n) for n in random):  # which no classifier has
-        nets = "a detector that was trained"
+        nets = "a trained detector"
     raise StemmaError(f"{name} (preset {model.preset}) keeps {' and '.join(parts)} as they are, and they are random: "
                       f"begin from weights of {nets} with --start FILE (`stemma weights {name} --preset "
                       f"{model.preset}` says where people get them), or train everything from nothing with "

@@ -30,8 +30,8 @@ STRIDE = 10_000  # between the episodes of two seeds
 FRESH = 64  # lives by chance that the dream is held against
 
 
-def _open(model: nn.Module | Run | str | Path, which: str, device: str,
-          instead: str = "name its data") -> tuple[Any, Path | None]:
+def agent_of(model: nn.Module | Run | str | Path, which: str, device: str,
+             instead: str = "name its data") -> tuple[Any, Path | None]:
     """The model, and the run's folder where it is one's. Raises `StemmaError`, which ends with what is to be done
     `instead`, for no agent."""
     m: Any = checkpoint.resolve(model, which)
@@ -76,7 +76,7 @@ def evaluate(
     Where a run's folder with episodes is given and its model foresees endings, "dream" says how the dream compares with
     the world (`check_dream`).
     """
-    m, folder = _open(model, which, device, "name its data with --data")
+    m, folder = agent_of(model, which, device, "name its data with --data")
     name = world_of(m, data)
     watch = Stopwatch(str(next(m.parameters()).device))
     with agents.crew_for(m, name) as crew:
@@ -318,7 +318,7 @@ def film(
     """Write open-loop films of episodes that the agent lives, `out`/open_loop_0.gif ..., and `out`/predictions.json:
     the mean squared error of pixels (0..1) and of rewards by how many steps ahead they were foreseen, and, where words
     are foreseen, how what was read goes on (`reading.continued`). A text has no film."""
-    m, _ = _open(model, which, device, "name pictures: files, a folder, or a pattern in quotes")
+    m, _ = agent_of(model, which, device, "name pictures: files, a folder, or a pattern in quotes")
     if not m.heads:
         raise StemmaError(f"{m.paper.cli_name} as it was built here learns no model of its world, and foresees nothing "
                           "that could be shown")
@@ -355,7 +355,7 @@ def film(
 def temperatures(run: str | Path, values: tuple[float, ...] = (0.1, 0.5, 1.0, 1.15, 1.3),
                  **more: Any) -> list[dict[str, float]]:
     """Dream score and length of a run's controller at several temperatures, of the same beginnings."""
-    m, folder = _open(run, "last", more.get("device", "auto"))
+    m, folder = agent_of(run, "last", more.get("device", "auto"))
     replay = episodes_of(folder, m) if folder is not None else None
     if replay is None or not hasattr(m.actor, "flat"):
         raise StemmaError(f"{run} holds no episodes and controller to dream with")
@@ -404,6 +404,6 @@ def trial(job: Any, folder: Path, episodes: int = 20) -> dict[str, Any]:
 
 
 __all__ = [
-    "FRESH", "by_chance", "check_dream", "evaluate", "film", "foresee", "foreseen_endings", "save_gif", "seeds_of",
-    "side_by_side", "temperatures", "trial", "world_of",
+    "FRESH", "agent_of", "by_chance", "check_dream", "evaluate", "film", "foresee", "foreseen_endings", "save_gif",
+    "seeds_of", "side_by_side", "temperatures", "trial", "world_of",
 ]
