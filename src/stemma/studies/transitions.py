@@ -4,6 +4,8 @@ RNN whose memory loses numbers by chance, in foreseeing as in learning.
 
     python -m stemma.studies.transitions --env drawn-pendulum --steps 1000 --out runs/transitions
 
+As published nothing teaches the RNN what it foresees, for its divergence counts for nothing; so each is learned again
+with pictures and rewards told up to five steps ahead (observation overshooting, `rule.ahead`), and dropout so alone.
 Each sees the same lives by chance and takes as many updates; nothing is lived besides. Of fresh lives then, after five
 frames: how likely what comes is under many futures that it draws, whether those are as far apart as they are wrong (a
 spread of 1 is right, less is too sure), and what a search of its dream earns. What is remembered and what is drawn are
@@ -36,9 +38,12 @@ from ..report.tags import tag, text
 from . import Asked, begun, keep, natural
 
 RATES = (0.05, 0.1, 0.2)
+AHEAD: dict[str, Any] = {"rule.ahead": True, "rule.distance": 5}
+KINDS = {"rssm": "small", "ssm": "ssm-small", "rnn": "rnn-small"}
 ARMS: dict[str, tuple[str, dict[str, Any]]] = {
-    "rssm": ("small", {}), "ssm": ("ssm-small", {}), "rnn": ("rnn-small", {}),
-    **{f"dropout {p:g}": ("rnn-small", {"dynamics.dropout": p}) for p in RATES}}
+    **{k: (preset, {}) for k, preset in KINDS.items()},
+    **{f"{k} ahead": (preset, AHEAD) for k, preset in KINDS.items()},
+    **{f"dropout {p:g}": ("rnn-small", AHEAD | {"dynamics.dropout": p}) for p in RATES}}
 HORIZONS = (1, 5, 10, 20)
 UNSEEN = (0.0, 0.5, 0.9)  # shares of the frames
 RIDGE = 1e-3  # of the probes on columns of unit variance, times the number of rows
