@@ -55,10 +55,11 @@ def test_equal_recipes_are_told_by_nothing() -> None:
 
 @pytest.mark.parametrize("name,parent", EDGES)
 def test_each_edge_tells_its_recipe(name: str, parent: str) -> None:
-    child, old = cards.get(name), cards.get(parent)
+    child = cards.get(name)
+    edge = next(e for e in child.parents if e.paper.name == parent)
     for preset in ("paper", "small"):
-        a, b = old.recipe(preset), child.recipe(preset)
-        told = {s for slots, _ in cards.trained_apart(old, child, preset) for s in slots}
+        a, b = edge.paper.recipe(edge.preset(preset)), child.recipe(preset)
+        told = {s for slots, _ in cards.trained_apart(edge, child, preset) for s in slots}
         assert told == {f"recipe.{k.removesuffix('.()') or '()'}" for k in diff(a, b)}
 
 

@@ -121,7 +121,7 @@ def show(
     for edge in p.parents:
         out.print(f"[bold]From {edge.paper.cli_name}, with these changes[/]")
         out.print(_points(Text.assemble(what, (f"  [{cards.named(slots)}]", "dim")) for slots, what in edge.told))
-        if apart := cards.trained_apart(edge.paper, p, preset):
+        if apart := cards.trained_apart(edge, p, preset):
             out.print("[bold]and trained differently[/]")
             out.print(_points(Text.assemble(what, (f"  [{cards.named(slots)}]", "dim")) for slots, what in apart))
         out.print()
@@ -166,7 +166,7 @@ def _card_json(p: Paper, preset: str, settings: dict[str, Any]) -> dict[str, Any
         "task": p.task, "summary": p.summary, "begins": p.begins, "presets": p.presets, "preset": preset,
         "size": None if p.sizing is None else p.sizing.says, "parents":
         [{"paper": e.paper.cli_name, "changes": [{"slots": s, "what": w} for s, w in e.told],
-          "trained": [{"slots": s, "what": w} for s, w in trained_apart(e.paper, p, preset)]} for e in p.parents],
+          "trained": [{"slots": s, "what": w} for s, w in trained_apart(e, p, preset)]} for e in p.parents],
         "settings": settings,
         "claims": [{"what": c.what, "value": c.value, "source": c.source} for c in p.claims],
         "facts": [{"what": f.what, "value": f.value, "classes": f.classes, "sets": dict(f.sets), "variant": f.variant,

@@ -31,11 +31,17 @@ class Parent:
     them all).
 
     A prefix of "" says that the whole was replaced, "()" that a node is of another class. A test holds the sentences
-    against `diff(parent.spec(), child.spec())`, both ways.
+    against `diff(parent.spec(), child.spec())`, both ways. presets: (the child's preset, the parent's that it stands
+    on), where that is another than the one of its name.
     """
 
     paper: Paper
     changes: tuple[tuple[str | tuple[str, ...], str], ...]
+    presets: tuple[tuple[str, str], ...] = ()
+
+    def preset(self, own: str) -> str:
+        """The parent's preset that a preset of the child is told by."""
+        return dict(self.presets).get(own, own)
 
     @property
     def told(self) -> tuple[tuple[tuple[str, ...], str], ...]:
@@ -178,21 +184,23 @@ def check_edge(parent: Parent, child: Paper, preset: str = "paper") -> list[str]
     A sentence is about the published system: another preset may not show it, but differs in nothing that is not told.
     How the two are trained besides is told by `training.differences`, which leaves no field of a recipe out.
     """
-    d = diff(parent.paper.spec(preset), child.spec(preset))
+    theirs = parent.preset(preset)
+    d = diff(parent.paper.spec(theirs), child.spec(preset))
     published = d if preset == "paper" else diff(parent.paper.spec("paper"), child.spec("paper"))
     said = [slot for slots, _ in parent.told for slot in slots]
     covers = lambda slot, path: slot == "" or path == slot or path.startswith(slot + ".")  # noqa: E731
     untold = [f"changed but not told: {k} {v[0]} "
               f"-> {v[1]}" for k, v in d.items() if not any(covers(s, k) for s in said)]
     untrue = [f"told but not changed: {s}" for s in said if not any(covers(s, k) for k in (*d, *published))]
-    trained = untold_of(parent.paper.recipe(preset), child.recipe(preset))
+    trained = untold_of(parent.paper.recipe(theirs), child.recipe(preset))
     return untold + untrue + [f"trained differently but not told: recipe.{k}" for k in trained]
 
 
-def trained_apart(parent: Paper, child: Paper, preset: str = "paper") -> tuple[tuple[tuple[str, ...], str], ...]:
-    """How a preset is trained differently from its parent's of the same name, or from the published one where the
-    parent has none such: ((fields, sentence), ...)."""
-    return differences(parent.recipe(preset if preset in parent.presets else "paper"), child.recipe(preset))
+def trained_apart(edge: Parent, child: Paper, preset: str = "paper") -> tuple[tuple[tuple[str, ...], str], ...]:
+    """How a preset is trained differently from its parent's, or from the published one where the parent has none such:
+    ((fields, sentence), ...)."""
+    theirs = edge.preset(preset)
+    return differences(edge.paper.recipe(theirs if theirs in edge.paper.presets else "paper"), child.recipe(preset))
 
 
 def named(slots: Iterable[str]) -> str:

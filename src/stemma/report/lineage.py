@@ -157,7 +157,7 @@ def card(p: Paper, papers: list[Paper]) -> str:
         told = (text(what) + " " + tag("code", text(named(slots)), cls="slot") for slots, what in edge.told)
         changes = items(told, cls="changes")
         inside += [tag("h3", f"From {who}"), changes, settings(edge.paper, p)]
-        if apart := trained_apart(edge.paper, p):
+        if apart := trained_apart(edge, p):
             inside += [tag("h3", "and trained differently"), items((text(what) for _, what in apart), cls="changes")]
     if children:
         inside += [tag("h3", "Built from it"),

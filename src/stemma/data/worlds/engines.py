@@ -11,6 +11,9 @@ except ImportError:
     flock = None  # type: ignore[assignment]
 
 
+TURNS = 1000  # tries at having a folder that others take away
+
+
 @contextmanager
 def looked_for(name: str) -> Iterator[None]:
     """Within it there is a folder `name` where this process works, and afterwards none again, unless something lies in
@@ -19,16 +22,18 @@ def looked_for(name: str) -> Iterator[None]:
     held, turn = -1, False
     try:
         with suppress(OSError):  # it cannot be made, or the file system has no locks: it stays
-            while not turn:
-                os.makedirs(name, exist_ok=True)
-                if flock is None:
+            for _ in range(TURNS if flock is not None else 0):
+                with suppress(FileExistsError, FileNotFoundError):  # whoever had it took it away meanwhile
+                    os.makedirs(name, exist_ok=True)
+                    held = os.open(name, os.O_RDONLY)
+                    flock(held, LOCK_EX)
+                    turn = os.path.samestat(os.fstat(held), os.stat(name))
+                if turn:
                     break
-                held = os.open(name, os.O_RDONLY)
-                flock(held, LOCK_EX)
-                turn = os.path.isdir(name) and os.path.samestat(os.fstat(held), os.stat(name))
-                if not turn:  # whoever had it took it away
+                if held >= 0:
                     os.close(held)
                     held = -1
+            os.makedirs(name, exist_ok=True)
         yield
     finally:
         if turn:

@@ -144,7 +144,7 @@ PAPER = Paper(
                 (("actor", "critic"), "five layers each, and a hundredth of an action's chance is uniform"),
                 ("behaviour", "the critic learns from dreams alone"),
                 ("context", "sequences begin at the belief that begins an episode"),
-            ),
+            ), presets=(("small", "conv-small"),),
         ),
     ),
     claims=(Claim("tasks of HomeGrid", 38, "sec. 4.1; so many can be made of the package's sentences"),),
