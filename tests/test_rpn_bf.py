@@ -95,6 +95,14 @@ def test_levels_are_what_the_trunk_says() -> None:
     torch.testing.assert_close(net.fine(low)[1][..., ::2, ::2], every[1])
 
 
+@pytest.mark.parametrize("h,w", [(8, 6), (9, 7), (8, 7)])
+def test_pooling_is_undone_on_maps_of_odd_sides_too(h: int, w: int) -> None:
+    """VGG's pooling leaves out the last cell of an odd side: without a stride it is a window at every cell."""
+    x = torch.rand(2, 3, h, w)
+    dense = F.max_pool2d(F.pad(x, (0, 1, 0, 1)), 2, 1)
+    assert torch.equal(stitched(functools.partial(F.max_pool2d, kernel_size=2), x), dense)
+
+
 def test_no_other_network_stands_in_its_place() -> None:
     with pytest.raises(StemmaError, match="nothing can stand in the place of Fine: the layers between two"):
         stemma.build("rpn-bf", preset="small", classes=2, sets={"backbone": "resnet18"})

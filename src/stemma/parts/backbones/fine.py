@@ -19,9 +19,11 @@ from ..trunk import Trunk
 def stitched(stage: Callable[[Tensor], Tensor], x: Float[Tensor, "B C H W"]) -> Float[Tensor, "B D H W"]:
     """What a `stage` of stride 2 says of `x` at the stride of `x`: the map is moved by no and by one cell in each
     direction, and the four answers are woven together. That is the stage without its stride and dilated by 2 (a trous;
-    FCN sec. 3.2), but for cells at the border where a strided convolution is cut short."""
+    FCN sec. 3.2), but for cells at the border where a strided convolution is cut short. A map of odd sides is one cell
+    larger for it, of zeros, as pooling leaves out a cell without a neighbour."""
     h, w = x.shape[-2:]
-    rows = [torch.stack([stage(F.pad(x[..., dy:, dx:], (0, dx, 0, dy))) for dx in (0, 1)], -1) for dy in (0, 1)]
+    rows = [torch.stack([stage(F.pad(x[..., dy:, dx:], (0, dx + w % 2, 0, dy + h % 2))) for dx in (0, 1)], -1)
+            for dy in (0, 1)]
     woven = torch.stack(rows, -3)  # B D h 2 w 2
     return woven.flatten(-2).flatten(-3, -2)[..., :h, :w]
 
