@@ -17,21 +17,14 @@ from ..core.types import Losses, StemmaError
 from ..parts.worlds.acting import Shadow, ends_of, lambda_returns
 from ..parts.worlds.dynamics import Dynamics, State
 from ..parts.worlds.latents import kept, unkept
+from ..parts.worlds.nats import OneStep
 from ..parts.worlds.nets import symexp, symlog
 from .world import Episodes, Rolled, World, WorldModel
 
 
 @dataclass(frozen=True)
-class Unforeseen:
+class Unforeseen(OneStep):
     """The rule of who foresees nothing: there is nothing to hold against what was seen."""
-
-    @property
-    def distance(self) -> int:
-        return 1
-
-    @property
-    def ahead(self) -> bool:
-        return False
 
     def __call__(self, dynamics: Dynamics, posts: State, priors: State, rolled: Rolled, first: Tensor) -> Losses:
         return {}

@@ -51,10 +51,9 @@ def parts(env: str, far: float) -> dict[str, Agent]:
     without two-hot each is one number, whose symlog is told."""
     _, spec, _ = checkpoint.plan(PAPER, "small", None, envs.info_of(env))
     of = lambda name: [path for path, _ in leaves(spec) if path.endswith(f".{name}")]
-    binned = [path for path in of("bins")]
     taken: dict[str, dict[str, Any]] = {
         WHOLE: {}, "no symlog": dict.fromkeys(of("squash"), False) | dict.fromkeys(of("far"), far),
-        "no two-hot": dict.fromkeys(binned, 1), "no free nats": {"rule.free": 0.0},
+        "no two-hot": dict.fromkeys(of("bins"), 1), "no free nats": {"rule.free": 0.0},
         "no slow critic": {"behaviour.pull": 0.0}}
     return {name: ("small", sets) for name, sets in taken.items()}
 

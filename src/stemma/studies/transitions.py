@@ -58,18 +58,14 @@ def lived(model: Any, seeds: list[int]) -> tuple[dict[str, Tensor], Tensor | Non
         world, found = crew.world(0), []
         state = getattr(world.unwrapped, "truth", dict)
         for s in seeds:
-            policy = envs.RandomPolicy(card.law, model.classes, s, card.choices)
-            seen, _ = world.reset(seed=s)
-            record, done = envs.Recorder(seen, model.classes), False
-            truth: list[dict[str, float]] = [state()]
-            while not done:
-                action = policy()
-                seen, reward, over, cut, _ = world.step(action)
-                record.add(seen, action, reward, over)
-                truth.append(state())
-                done = over or cut
-            found.append(record.episode())
-            told.append(truth)
+            policy, truth = envs.RandomPolicy(card.law, model.classes, s, card.choices), list[dict[str, float]]()
+
+            def noting(policy: Any = policy, truth: Any = truth) -> Any:
+                truth.append(state())  # of the frame that was just seen
+                return policy()
+
+            found.append(envs.live(world, noting, s))
+            told.append([*truth, state()])
     steps = min(len(e["reward"]) for e in found)
     if steps <= lives.CONTEXT + 1:
         raise StemmaError(f"a life by chance in '{card.name}' ends within {steps} steps, before there is anything to "
@@ -150,11 +146,11 @@ def noise_of(model: Any, batch: dict[str, Tensor]) -> float | None:
     return float((priors["std"].mean((0, 1)) / size.clamp(min=1e-6)).median())
 
 
-def once(name: str, env: str, out: Path, seed: int, steps: int, lives_: int, episodes: int, draws: int,
+def once(name: str, env: str, out: Path, seed: int, steps: int, life: int, episodes: int, draws: int,
          device: str) -> dict[str, Any]:
     """One arm's row."""
     preset, sets = ARMS[name]
-    sets = sets | {"recipe.life.first.0.amount": lives_, "recipe.life.then.0.amount": steps}
+    sets = sets | {"recipe.life.first.0.amount": life, "recipe.life.then.0.amount": steps}
     run = agents.train("planet", f"env:{env}", f"{steps}steps", preset, out / f"{name.replace(' ', '-')}-s{seed}", seed,
                        sets, resume=True, device=device, val_every=0, val_episodes=1, progress=False)
     model: Any = checkpoint.resolve(run, "last").to("cpu").eval()

@@ -65,13 +65,8 @@ class FreeNats:
         return out
 
 
-@dataclass(frozen=True)
-class Surprise:
-    """World Models' two losses: the code's KL from N(0, 1), never under `floor` nats a number of it (V), and -ln of
-    what was expected at the code that came, mean over its numbers (M). A first step, and the first of a sequence, was
-    not expected and is left out."""
-
-    floor: float = 0.5
+class OneStep:
+    """A rule that needs no beliefs rolled further than a step."""
 
     @property
     def distance(self) -> int:
@@ -80,6 +75,15 @@ class Surprise:
     @property
     def ahead(self) -> bool:
         return False
+
+
+@dataclass(frozen=True)
+class Surprise(OneStep):
+    """World Models' two losses: the code's KL from N(0, 1), never under `floor` nats a number of it (V), and -ln of
+    what was expected at the code that came, mean over its numbers (M). A first step, and the first of a sequence, was
+    not expected and is left out."""
+
+    floor: float = 0.5
 
     def __call__(self, dynamics: Dynamics, posts: State, priors: State, rolled: Rolled, first: Tensor) -> Losses:
         """{"kl": scalar, "transition": scalar}."""
@@ -91,4 +95,4 @@ class Surprise:
         return {"kl": kl, "transition": (surprise * told).sum() / told.sum().clamp(min=1)}
 
 
-__all__ = ["FreeNats", "Rolled", "Surprise", "held"]
+__all__ = ["FreeNats", "OneStep", "Rolled", "Surprise", "held"]
