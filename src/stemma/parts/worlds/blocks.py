@@ -9,10 +9,13 @@ from functools import partial
 from typing import Any
 
 import torch
+import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
 from ...core.part import In, Part, part
+from .block_steps import BlockSteps
+from .by_hand import by_hand
 from .dynamics import RSSM, State, stacked
 from .latents import Categorical, Latent
 from .normed import BlockLinear, begin, layers_of, norm_of, normed, topped
@@ -50,12 +53,16 @@ class BlockGRU(nn.Module):
     def ready(self, action: Float[Tensor, "... A"]) -> tuple[Callable[[Tensor, Tensor, Tensor], Tensor], Tensor]:
         """(the cell for the steps of a sequence, what it reads of their actions). Its weights are laid out once: what
         all blocks see is one product over all of them, and each gate comes block by block, so that nothing is moved."""
+        return partial(self._moved, *self.laid()), self.of[2](within(action))
+
+    def laid(self) -> tuple[Tensor, Tensor, tuple[tuple[Tensor, Tensor], ...]]:
+        """(weights of the blocks' layer for their own part of the memory, and for what all see, which are the layers
+        over the memory, the drawn part and the action; bias and weights of the reset, candidate and update gate)."""
         first: Any = self.hidden[0]
         width = self.size // self.blocks
-        common = first.weight[:, width:].transpose(0, 1).flatten(1)
         bias = self.gates.bias.view(self.blocks, 1, 3, width)
-        gates = tuple((bias[:, :, i], self.gates.weight[..., i * width : (i + 1) * width]) for i in range(3))
-        return partial(self._moved, first.weight[:, :width], common, gates), self.of[2](within(action))
+        return (first.weight[:, :width], first.weight[:, width:].transpose(0, 1).flatten(1),
+                tuple((bias[:, :, i], self.gates.weight[..., i * width : (i + 1) * width]) for i in range(3)))
 
     def _moved(self, own: Tensor, common: Tensor, gates: tuple[tuple[Tensor, Tensor], ...], stoch: Tensor, did: Tensor,
                deter: Tensor) -> Tensor:
@@ -133,6 +140,10 @@ class NormedRSSM(RSSM):
 
     def observe(self, embed: Tensor, action: Tensor, first: Tensor, state: State | None = None,
                 brief: bool = False) -> tuple[State, State]:
+        if self.start is None and self.blocked and by_hand(embed):
+            state = self.initial(embed, len(embed)) if state is None else state
+            post = self._by_hand(embed, action, first, state)
+            return post, self._foreseen(post["deter"], posts=post)
         if self.start is None:
             return super().observe(embed, action, first, state, brief)
         begun = self.initial(embed, len(embed))
@@ -144,6 +155,31 @@ class NormedRSSM(RSSM):
             posts.append(state)
         post = stacked(posts)
         return post, self._foreseen(post["deter"], posts=post)
+
+    @property
+    def blocked(self) -> bool:
+        """Whether it is the second version's own, for which `BlockSteps` is written."""
+        own = (type(self), type(self.cell), type(self.latent)) == (NormedRSSM, BlockGRU, Categorical)
+        judge: Any = self.judge
+        return own and isinstance(judge[0], nn.RMSNorm) and not self.dropout
+
+    def _by_hand(self, embed: Tensor, action: Tensor, first: Tensor, state: State) -> State:
+        """The posteriors of `observe`."""
+        cell, latent, (clear, _, last) = self.cell, self.latent, self.judge
+        keep = (~first).to(embed.dtype)[..., None]
+        swapped = lambda x: x.unflatten(-1, (latent.groups, latent.classes)).mT.flatten(-2)  # classes first
+        own, common, ((reset, of_reset), (new, of_new), (update, of_update)) = cell.laid()
+        did, width = cell.of[2](within(action * keep)), 2 * cell.of[0][0].out_features
+        near = torch.stack([layer[1].weight for layer in cell.of[:2]])
+        chances, stoch, deter = BlockSteps.apply(
+            F.linear(did, common[width:].mT, cell.hidden[0].bias), self.see(embed) + self.recall.bias,
+            swapped(state["stoch"]), state["deter"], keep, first.any(0).tolist(),
+            (cell.blocks, latent.classes, latent.mix, clear.eps), cell.of[0][0].weight, cell.of[0][0].bias,
+            swapped(cell.of[1][0].weight), cell.of[1][0].bias, near, common[:width], own, cell.hidden[1].weight,
+            torch.cat([of_reset, of_update, of_new], -1), torch.cat([reset, update - 1, new], -1), self.recall.weight,
+            clear.weight, swapped(last.weight.mT).mT, swapped(last.bias))
+        back = lambda x: x.unflatten(-1, (latent.classes, latent.groups)).mT
+        return {"logits": back(chances.flatten(-2)).log(), "stoch": back(stoch).flatten(-2), "deter": deter}
 
 
 def opened(first: Tensor) -> Tensor:
