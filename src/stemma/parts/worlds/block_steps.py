@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
+from . import latents
 from .by_hand import ATEN, Normed, normed_silu
 
 
@@ -42,12 +43,9 @@ class BlockSteps(torch.autograd.Function):
         of_deter, bias0, of_stoch, bias1, near, common, own, norm, gate, opened, recall, clear, judge, judged = weights
         (blocks, classes, mix, eps), (b, t), units = sizes, keep.shape[:2], near.shape[-1]
         wide, notes, out = deter.shape[-1] // blocks, [], []
-        uniform = torch.rand(t, b, 1, len(judge) // classes, dtype=near.dtype, device=near.device)
         even = near.new_tensor(1 / classes)
-        passed = near.new_zeros(b, classes + 1, uniform.shape[-1])  # whether a draw lies beyond the class before
-        passed[:, 0] = 1
-        rows = zip(driven.unbind(1), seen.unbind(1), keep.unbind(1), uniform, forgets)
-        for did, eye, on, chance, forget in rows:
+        rows = zip(driven.unbind(1), seen.unbind(1), keep.unbind(1), forgets)
+        for did, eye, on, forget in rows:
             stoch, deter = (stoch * on, deter * on) if forget else (stoch, deter)
             both = near.new_empty(b, 2, units)
             torch.addmm(bias0, deter, of_deter.mT, out=both[:, 0])
@@ -66,10 +64,9 @@ class BlockSteps(torch.autograd.Function):
             eyed, of_eyed = normed_silu(torch.addmm(eye, after, recall.mT), clear, eps)
             p = torch.addmm(judged, eyed, judge.mT).view(b, classes, -1).softmax(1)
             mixed = torch.lerp(p, even, mix)
-            ends = mixed.cumsum(1)
-            torch.le(ends[:, :-1], chance * ends[:, -1:], out=passed[:, 1:-1])
             notes.append((stoch, deter, mine, both, x, gates, new, candidate, eyed, p, of_both, of_x, of_eyed))
-            stoch, deter = (passed[:, :-1] - passed[:, 1:]).flatten(1), after
+            stoch = torch.zeros_like(mixed).scatter_(1, latents.chosen(mixed.mT)[:, None], 1.0).flatten(1)
+            deter = after
             out.append((mixed, stoch, deter))
         ctx.notes, ctx.sizes, ctx.forgets, ctx.after = notes, sizes, forgets, [o[2] for o in out]
         chances, drawn, memory = (torch.stack(x, 1) for x in zip(*out))

@@ -29,7 +29,9 @@ def within(action: Tensor) -> Tensor:
 def gated(raw: tuple[Tensor, Tensor, Tensor], deter: Tensor) -> Tensor:
     """The memory after (reset, candidate, update): the reset acts on the candidate, and the update gate begins shut."""
     reset, new, update = raw
-    return torch.lerp(deter, (reset.sigmoid() * new).tanh(), (update - 1).sigmoid())
+    if torch.is_grad_enabled():
+        return torch.lerp(deter, (reset.sigmoid() * new).tanh(), (update - 1).sigmoid())
+    return torch.lerp(deter, reset.sigmoid_().mul_(new).tanh_(), update.sub_(1).sigmoid_())  # half the memory
 
 
 class BlockGRU(nn.Module):
@@ -69,9 +71,9 @@ class BlockGRU(nn.Module):
         first: Any = self.hidden[0]
         apart = (self.blocks, -1)
         mine = deter.unflatten(-1, apart).transpose(0, 1)
-        x = torch.addmm(first.bias, torch.cat([self.of[0](deter), self.of[1](stoch), did], -1), common)
-        x = x.unflatten(-1, apart) + torch.bmm(mine, own).transpose(0, 1)
-        x = self.hidden[1](x.flatten(-2)).unflatten(-1, apart).transpose(0, 1)
+        x = torch.baddbmm(first.bias.view(self.blocks, 1, -1), mine, own).transpose(0, 1).flatten(-2)
+        x = torch.addmm(x, torch.cat([self.of[0](deter), self.of[1](stoch), did], -1), common)
+        x = self.hidden[1](x).unflatten(-1, apart).transpose(0, 1)
         reset, new, update = (torch.baddbmm(b, x, w) for b, w in gates)
         return gated((reset, new, update), mine).transpose(0, 1).flatten(-2)
 

@@ -30,9 +30,15 @@ def by_hand(x: Tensor) -> bool:
     return torch.is_grad_enabled() and plain(x)
 
 
+def over_size(x: Tensor, eps: float) -> Tensor:
+    """1 / sqrt(mean(x^2) + eps), the mean over the last axis, which stays as one number."""
+    size: Tensor = torch.linalg.vector_norm(x, dim=-1, keepdim=True)
+    return size.square_().mul_(1 / x.shape[-1]).add_(eps).rsqrt_()
+
+
 def normed_silu(x: Tensor, weight: Tensor, eps: float) -> tuple[Tensor, Normed]:
-    """(silu(weight x / sqrt(mean(x^2) + eps)), what its way back needs), the mean over the last axis."""
-    size = torch.linalg.vector_norm(x, dim=-1, keepdim=True).square_().mul_(1 / x.shape[-1]).add_(eps).rsqrt_()
+    """(silu(weight x / sqrt(mean(x^2) + eps)), what its way back needs)."""
+    size = over_size(x, eps)
     unit = x * size
     scaled = unit * weight
     return F.silu(scaled), (unit, scaled, size)
@@ -170,4 +176,5 @@ class GaussianSteps(torch.autograd.Function):
                 d_eyed.mT @ torch.cat(ctx.after), d_judged.mT @ eyed, d_judged.sum(0))
 
 
-__all__ = ["GaussianSteps", "MixtureNLL", "Normed", "RMSNormedSiLU", "TwoHotLoss", "by_hand", "normed_silu", "plain"]
+__all__ = ["GaussianSteps", "MixtureNLL", "Normed", "RMSNormedSiLU", "TwoHotLoss", "by_hand",
+           "normed_silu", "over_size", "plain"]

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from ...core.part import In
 from ...core.types import StemmaError
-from .by_hand import RMSNormedSiLU, TwoHotLoss, by_hand, normed_silu, plain
+from .by_hand import RMSNormedSiLU, TwoHotLoss, by_hand, over_size, plain
 from .nets import ImageHead, symexp, symlog
 
 DEEPER = (2, 3, 4, 4)  # channels of the four convolutions, in multiples of `depth`
@@ -30,8 +30,9 @@ class RMSNormSiLU(nn.RMSNorm):
         if not plain(x):
             return F.silu(super().forward(x))
         assert self.eps is not None
-        out: Tensor = (RMSNormedSiLU.apply(x, self.weight, self.eps) if torch.is_grad_enabled() else
-                       normed_silu(x, self.weight, self.eps)[0])
+        if not torch.is_grad_enabled():
+            return F.silu((x * over_size(x, self.eps)).mul_(self.weight), inplace=True)
+        out: Tensor = RMSNormedSiLU.apply(x, self.weight, self.eps)
         return out
 
 
