@@ -1,5 +1,5 @@
-"""DreamerV3's belief along a sequence with its gradient written out, as `by_hand.GaussianSteps` does PlaNet's: a step is
-some forty small operators each way, and each weight's gradient is one product over all steps.
+"""DreamerV3's belief along a sequence with its gradient written out, as `by_hand.GaussianSteps` does PlaNet's: a step
+is some forty small operators each way, and each weight's gradient is one product over all steps.
 
 Axes: B sequences, T steps, H numbers of the memory in K blocks of W, S = C G of the drawn part (G variables of C
 classes, the classes first, so that a softmax runs over many variables at once), M hidden units, E of the layer that
@@ -41,7 +41,7 @@ class BlockSteps(torch.autograd.Function):
     def forward(ctx: Any, driven: Tensor, seen: Tensor, stoch: Tensor, deter: Tensor, keep: Tensor, forgets: list[bool],
                 sizes: tuple[int, int, float, float], *weights: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         of_deter, bias0, of_stoch, bias1, near, common, own, norm, gate, opened, recall, clear, judge, judged = weights
-        (blocks, classes, mix, eps), (b, t), units = sizes, keep.shape[:2], near.shape[-1]
+        (blocks, classes, mix, eps), b, units = sizes, len(deter), near.shape[-1]
         wide, notes, out = deter.shape[-1] // blocks, [], []
         even = near.new_tensor(1 / classes)
         rows = zip(driven.unbind(1), seen.unbind(1), keep.unbind(1), forgets)
