@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
-from typing import Any
+from typing import Any, cast
 
 import torch
 import torch.nn.functional as F
@@ -167,7 +167,8 @@ class NormedRSSM(RSSM):
 
     def _by_hand(self, embed: Tensor, action: Tensor, first: Tensor, state: State) -> State:
         """The posteriors of `observe`."""
-        cell, latent, (clear, _, last) = self.cell, self.latent, self.judge
+        cell, latent, judge = self.cell, self.latent, cast(Any, self.judge)
+        clear, last = judge[0], judge[2]
         keep = (~first).to(embed.dtype)[..., None]
         swapped = lambda x: x.unflatten(-1, (latent.groups, latent.classes)).mT.flatten(-2)  # classes first
         own, common, ((reset, of_reset), (new, of_new), (update, of_update)) = cell.laid()
