@@ -22,7 +22,7 @@ import gymnasium
 from engine_help import thrown_alike
 from learning import Learned
 from stemma.core import paper as cards
-from stemma.core.part import In
+from stemma.core.part import In, part
 from stemma.core.types import StemmaError
 from stemma.data.worlds import envs, native
 from stemma.data.worlds.replay import Replay
@@ -31,7 +31,8 @@ from stemma.engine.worlds import agents
 from stemma.papers.worlds import dreamerv3
 from stemma.parts.worlds import latents, normed
 from stemma.parts.worlds.acting import Policy, Scale, Shadow, accounted, lambda_returns
-from stemma.parts.worlds.blocks import BlockGRU, gated
+from stemma.parts.worlds.blocks import BlockGRU, NormedRSSM, gated
+from stemma.parts.worlds.latents import Categorical
 from stemma.parts.worlds.nets import symexp, symlog
 from stemma.parts.worlds.normed import BlockLinear, GoingHead, TwoHotHead, balanced_mean, bins_of, two_hot
 from stemma.parts.worlds.plan import Lookahead
@@ -169,6 +170,43 @@ def test_the_first_versions_sequences_know_nothing_of_what_was_done_before_them(
     card = cards.get("dreamerv3")
     policies = {preset: card.recipe(preset).life.first[0].policy for preset in ("paper", "first-s", "first-xl")}
     assert policies == {"paper": "agent", "first-s": "random", "first-xl": "random"}
+
+
+def test_a_belief_of_blocks_by_hand_is_the_loop(monkeypatch: pytest.MonkeyPatch) -> None:
+    torch.manual_seed(0)
+    m = NormedRSSM(In((6,), (1,), actions=2), Categorical(5, 4), part(BlockGRU, size=24, hidden=7, blocks=4), 9)
+    with torch.no_grad():
+        for p in m.parameters():
+            p.add_(0.2 * torch.randn_like(p))
+    embed, action, first = torch.randn(3, 9, 6, requires_grad=True), torch.randn(3, 9, 2), torch.rand(3, 9) < 0.2
+    before = {k: torch.rand_like(v).requires_grad_() for k, v in m.initial(embed, 3).items()}
+    found = []
+    for mine in (True, False):
+        if not mine:
+            for where in ("blocks.by_hand", "normed.plain"):
+                monkeypatch.setattr(f"stemma.parts.worlds.{where}", lambda x: False)
+        torch.manual_seed(1)
+        posts, priors = m.observe(embed, action, first, before)
+        made = [*posts.values(), *priors.values()]
+        total = torch.stack([(v * torch.linspace(-1, 2, v.numel()).view_as(v)).sum() for v in made]).sum()
+        asked = [embed, before["stoch"], before["deter"], *m.parameters()]
+        found.append([*made, *torch.autograd.grad(total, asked)])
+    assert first.any() and not first.all()
+    for written, loops in zip(*found):
+        torch.testing.assert_close(written, loops, rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("preset", ["small", "first-s"])
+def test_what_the_actor_said_in_a_dream_is_what_it_says_of_its_beliefs(preset: str) -> None:
+    m = tiny("gym:CartPole-v1", preset, **({"dynamics.cell.size": 16, "dynamics.hidden": 8} if preset != "small" else {}))
+    posts = {k: v.unsqueeze(1) for k, v in m.dynamics.initial(torch.zeros(1), 6).items()}
+    with torch.no_grad():
+        path, done, said = m.dream(posts, 3, learned=True)
+    again = m.actor(m.of_actor(m.parted(path)))
+    assert said.requires_grad and not path.requires_grad and not done.requires_grad
+    torch.testing.assert_close(said, again)
+    mine, theirs = (torch.autograd.grad(x.square().sum(), list(m.actor.parameters())) for x in (said, again))
+    torch.testing.assert_close(mine, theirs, rtol=1e-4, atol=1e-5)
 
 
 @pytest.mark.parametrize("preset", ["small", "first-s"])

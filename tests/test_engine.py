@@ -20,6 +20,7 @@ from stemma.core.part import leaves
 from stemma.core.recipe import Phase
 from stemma.core.types import DataError, StemmaError
 from stemma.data.open import open_pair, spread, suited
+from stemma.engine import wings
 from stemma.engine.pictures import trainer
 from stemma.engine.pictures.fit import train
 from stemma.engine.pictures.measure import measure
@@ -422,6 +423,15 @@ def test_the_environment_says_what_auto_is(tmp_path: Path, monkeypatch: pytest.M
     assert devices.pick_precision("cpu", "fp32") == "fp32"
     monkeypatch.setenv("STEMMA_PRECISION", "")
     assert devices.pick_precision("cpu") in ("fp32", "bf16")
+
+
+def test_what_cannot_be_compiled_is_said_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from torch._inductor import config
+
+    monkeypatch.setattr(config.cpp, "cxx", (None, "no-such-compiler"))
+    with pytest.raises(StemmaError, match="wants a C.. compiler.*leave --compile out"):
+        wings.train("retinanet", "scenes", "2steps", out=tmp_path / "run", compile=True, device="cpu")
+    assert not (tmp_path / "run").exists()
 
 
 def test_the_environment_says_what_the_device_is(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -443,7 +443,8 @@ def test_gradients_written_out_are_the_slopes(monkeypatch: pytest.MonkeyPatch) -
     assert check(by_hand.RMSNormedSiLU.apply, (x(2, 3, 5), x(5), 1e-4))
     said, share = x(4, 7), torch.rand(2, 4, generator=g, dtype=torch.float64)
     above = torch.tensor([[1, 6, 3, 2], [5, 5, 1, 3]])
-    assert check(lambda s: by_hand.TwoHotLoss.apply(s, s.detach().softmax(-1), above, share), (said,))
+    shares = lambda s: (s.detach().log_softmax(-1), s.detach().softmax(-1))
+    assert check(lambda s: by_hand.TwoHotLoss.apply(s, *shares(s), above, share), (said,))
     assert check(by_hand.MixtureNLL.apply, (x(2, 3), x(2, 4, 3), x(2, 4, 3), x(2, 4, 3)))
     keep = torch.tensor([[1, 1, 1], [1, 0, 1]], dtype=torch.float64)[..., None]
     weights = [x(4, 2), x(9, 4), x(9), x(6, 3), x(3, 3), x(5, 3), x(4, 5), x(4)]

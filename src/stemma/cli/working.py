@@ -302,7 +302,8 @@ def train(
     deterministic: Annotated[bool, typer.Option("--deterministic",
                                                 help="Ask PyTorch for deterministic operators.")] = False,
     compile: Annotated[bool, typer.Option("--compile",
-                                          help="Compile the training step first: worth it for long runs.")] = False,
+                                          help="Compile the training step first, which takes minutes on a "
+                                               "processor and a C++ compiler: worth it for long runs.")] = False,
     as_json: Json = False,
     data_options: dict[str, Any] | None = None,
 ) -> None:

@@ -21,7 +21,7 @@ from ..core.types import StemmaError, at_least, is_seed
 from .homes import head_of, homes, lies_in, name_of
 from .running import checkpoint
 from .running.budget import Budget
-from .running.devices import pick_device, pick_precision
+from .running.devices import need_compiler, pick_device, pick_precision
 from .running.runs import Run
 
 
@@ -166,6 +166,8 @@ def train(
     if budget is not None:
         Budget.parse(budget, options.get("wall"))
     check_sets(card, sets)
+    if options.get("compile"):
+        need_compiler(options.get("device") or "auto")
     run: Run = call(wing_of(card.task).train, card, card, data, budget, preset, out, seed, sets, resume, **options)
     return run
 

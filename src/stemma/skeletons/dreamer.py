@@ -102,21 +102,25 @@ class Dreamer(WorldModel):
             losses |= {k: v for k, v in self.behave(batch, posts).items() if re.search(only, k)}
         return losses
 
-    def dream(self, posts: State, steps: int | None = None) -> tuple[Float[Tensor, "N L F"], Float[Tensor, "N L A"]]:
-        """Features along dreams of `steps` (the behaviour's horizon) from every belief, the belief itself first, and
-        what is done in each of them."""
+    def dream(self, posts: State, steps: int | None = None, learned: bool = False) -> tuple[
+            Float[Tensor, "N L F"], Float[Tensor, "N L A"], Float[Tensor, "N L P"]]:
+        """Features along dreams of `steps` (the behaviour's horizon) from every belief, the belief itself first, what
+        is done in each of them, and what the actor said; `learned`: with gradients to its weights."""
         actor, through = self.actor, self.spec.behaviour.through
         assert actor is not None
         steps = self.spec.behaviour.horizon if steps is None else steps
         state = {k: v.detach() for k, v in flat(posts).items()}
-        features, actions = [], []
+        features, actions, said = [], [], []
         for t in range(steps + 1):
             features.append(self.dynamics.features(state))
-            actions.append(actor.sample(actor(self.of_actor({k: v.detach() for k, v in state.items()}))))
+            with torch.set_grad_enabled(learned or torch.is_grad_enabled()):
+                said.append(actor(self.of_actor({k: v.detach() for k, v in state.items()})))
+            actions.append(actor.sample(said[-1]))
             if t < steps:
                 moved = self.dynamics.prior(state, actions[-1])
                 state = {k: moved[k] for k in state} if through else {k: moved[k].detach() for k in state}
-        return torch.stack(features, 1), torch.stack(actions, 1)
+        with torch.set_grad_enabled(learned or torch.is_grad_enabled()):
+            return torch.stack(features, 1), torch.stack(actions, 1), torch.stack(said, 1)
 
     def of_actor(self, state: State) -> Tensor:
         """What of a belief the actor reads."""
@@ -127,22 +131,23 @@ class Dreamer(WorldModel):
         b, h, actor = batch["first"].shape, self.spec.behaviour, self.actor
         assert actor is not None
         through = h.through and not self.spec.actor["choices"]
+        learned = torch.is_grad_enabled()
         quiet = [p for m in (self.dynamics, self.heads) for p in m.parameters() if p.requires_grad]
-        with torch.set_grad_enabled(through and torch.is_grad_enabled()):
+        with torch.set_grad_enabled(through and learned):
             for p in quiet if through else ():  # gradients run through the dream and not into the model of the world
                 p.requires_grad_(False)
-            path, actions = self.dream(posts)
+            path, actions, policy = self.dream(posts, learned=learned)
             reward, end = self.foretold(path)
             for p in quiet if through else ():
                 p.requires_grad_(True)
         still, done = path.detach(), actions.detach()
         said, shares, slow = self._judged(still.flatten(0, 1))
-        judged = (slow if h.slow else self.critic.mean(said.detach(), shares)).view(still.shape[:2])
+        judged = (slow if h.slow else self.critic.mean(said.detach(), shares[1])).view(still.shape[:2])
         felt = self._live(path) if through else judged
         returns = lambda_returns(reward, end, felt, h.lam)
         weight = (end.cumprod(1) / self._discount).detach()[:, :-1]
         scale = self.scale(returns.detach(), self.training)
-        policy = actor(self.of_actor(self.parted(still.flatten(0, 1))))
+        policy = policy.flatten(0, 1)
         gain = (returns - felt[:, :-1]) / scale
         if not through:
             chosen = actor.log_prob(policy, done.flatten(0, 1)).view(still.shape[:2])[:, :-1]
@@ -157,7 +162,7 @@ class Dreamer(WorldModel):
             losses["replay"] = h.replay * self._lived(batch, posts, returns[:, 0].detach().view(b))
         return losses
 
-    def _missed(self, said: Tensor, target: Tensor, slow: Tensor, shares: Tensor) -> Tensor:
+    def _missed(self, said: Tensor, target: Tensor, slow: Tensor, shares: tuple[Tensor, Tensor]) -> Tensor:
         """The critic's loss on returns, and on what the slow critic says."""
         far, behind = self.critic.losses(said, torch.stack([target, slow]), shares)
         missed: Tensor = far + self.spec.behaviour.pull * behind
@@ -187,12 +192,12 @@ class Dreamer(WorldModel):
         said: Tensor = self.critic.mean(self.critic(self.part_of(features, self.spec.judged)))
         return said
 
-    def _judged(self, features: Float[Tensor, "N F"]) -> tuple[Tensor, Tensor, Float[Tensor, " N"]]:
-        """(the bins that the critic says of beliefs, their shares, the mean of what the slow one says)."""
+    def _judged(self, features: Float[Tensor, "N F"]) -> tuple[Tensor, tuple[Tensor, Tensor], Float[Tensor, " N"]]:
+        """(the bins that the critic says of beliefs, their `shares`, the mean of what the slow one says)."""
         x = self.part_of(features, self.spec.judged)
         said = self.critic(x)
         with torch.no_grad():
-            return said, said.softmax(-1), self.critic.mean(self.shadow(self.critic, x))
+            return said, self.critic.shares(said), self.critic.mean(self.shadow(self.critic, x))
 
     def part_of(self, features: Float[Tensor, "N F"], reads: tuple[str, ...]) -> Float[Tensor, "N R"]:
         """What of a belief is read, from its features: all of them where `reads` names nothing."""

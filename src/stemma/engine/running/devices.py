@@ -66,6 +66,19 @@ def keep_memory() -> None:
         libc.mallopt(-1, (1 << 31) - 1)  # M_TRIM_THRESHOLD: the heap's free end stays
 
 
+def need_compiler(device: str) -> None:
+    """Raises `StemmaError` where a step is to be compiled for the processor and no C++ compiler is found."""
+    if pick_device(device) != "cpu":
+        return
+    from torch._inductor import cpp_builder, exc
+
+    try:
+        cpp_builder.get_cpp_compiler()
+    except exc.InvalidCxxCompiler as e:
+        raise StemmaError("--compile wants a C++ compiler on a processor, and none is found; install g++ or clang++, "
+                          "name it in the environment variable CXX, or leave --compile out") from e
+
+
 def pick_precision(device: str, precision: str = "auto") -> Literal["fp32", "bf16", "fp16"]:
     """bf16 where it is fast (a CPU: where a trial says so; a GPU: Ampere and later), fp16 on older GPUs, else fp32.
 

@@ -6,13 +6,16 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
-from typing import Any
+from typing import Any, cast
 
 import torch
+import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
 from ...core.part import In, Part, part
+from .block_steps import BlockSteps
+from .by_hand import by_hand
 from .dynamics import RSSM, State, stacked
 from .latents import Categorical, Latent
 from .normed import BlockLinear, begin, layers_of, norm_of, normed, topped
@@ -26,7 +29,9 @@ def within(action: Tensor) -> Tensor:
 def gated(raw: tuple[Tensor, Tensor, Tensor], deter: Tensor) -> Tensor:
     """The memory after (reset, candidate, update): the reset acts on the candidate, and the update gate begins shut."""
     reset, new, update = raw
-    return torch.lerp(deter, (reset.sigmoid() * new).tanh(), (update - 1).sigmoid())
+    if torch.is_grad_enabled():
+        return torch.lerp(deter, (reset.sigmoid() * new).tanh(), (update - 1).sigmoid())
+    return torch.lerp(deter, reset.sigmoid_().mul_(new).tanh_(), update.sub_(1).sigmoid_())  # half the memory
 
 
 class BlockGRU(nn.Module):
@@ -50,21 +55,25 @@ class BlockGRU(nn.Module):
     def ready(self, action: Float[Tensor, "... A"]) -> tuple[Callable[[Tensor, Tensor, Tensor], Tensor], Tensor]:
         """(the cell for the steps of a sequence, what it reads of their actions). Its weights are laid out once: what
         all blocks see is one product over all of them, and each gate comes block by block, so that nothing is moved."""
+        return partial(self._moved, *self.laid()), self.of[2](within(action))
+
+    def laid(self) -> tuple[Tensor, Tensor, tuple[tuple[Tensor, Tensor], ...]]:
+        """(weights of the blocks' layer for their own part of the memory, and for what all see, which are the layers
+        over the memory, the drawn part and the action; bias and weights of the reset, candidate and update gate)."""
         first: Any = self.hidden[0]
         width = self.size // self.blocks
-        common = first.weight[:, width:].transpose(0, 1).flatten(1)
         bias = self.gates.bias.view(self.blocks, 1, 3, width)
-        gates = tuple((bias[:, :, i], self.gates.weight[..., i * width : (i + 1) * width]) for i in range(3))
-        return partial(self._moved, first.weight[:, :width], common, gates), self.of[2](within(action))
+        return (first.weight[:, :width], first.weight[:, width:].transpose(0, 1).flatten(1),
+                tuple((bias[:, :, i], self.gates.weight[..., i * width : (i + 1) * width]) for i in range(3)))
 
     def _moved(self, own: Tensor, common: Tensor, gates: tuple[tuple[Tensor, Tensor], ...], stoch: Tensor, did: Tensor,
                deter: Tensor) -> Tensor:
         first: Any = self.hidden[0]
         apart = (self.blocks, -1)
         mine = deter.unflatten(-1, apart).transpose(0, 1)
-        x = torch.addmm(first.bias, torch.cat([self.of[0](deter), self.of[1](stoch), did], -1), common)
-        x = x.unflatten(-1, apart) + torch.bmm(mine, own).transpose(0, 1)
-        x = self.hidden[1](x.flatten(-2)).unflatten(-1, apart).transpose(0, 1)
+        x = torch.baddbmm(first.bias.view(self.blocks, 1, -1), mine, own).transpose(0, 1).flatten(-2)
+        x = torch.addmm(x, torch.cat([self.of[0](deter), self.of[1](stoch), did], -1), common)
+        x = self.hidden[1](x).unflatten(-1, apart).transpose(0, 1)
         reset, new, update = (torch.baddbmm(b, x, w) for b, w in gates)
         return gated((reset, new, update), mine).transpose(0, 1).flatten(-2)
 
@@ -133,6 +142,10 @@ class NormedRSSM(RSSM):
 
     def observe(self, embed: Tensor, action: Tensor, first: Tensor, state: State | None = None,
                 brief: bool = False) -> tuple[State, State]:
+        if self.start is None and self.blocked and by_hand(embed):
+            state = self.initial(embed, len(embed)) if state is None else state
+            post = self._by_hand(embed, action, first, state)
+            return post, self._foreseen(post["deter"], posts=post)
         if self.start is None:
             return super().observe(embed, action, first, state, brief)
         begun = self.initial(embed, len(embed))
@@ -144,6 +157,32 @@ class NormedRSSM(RSSM):
             posts.append(state)
         post = stacked(posts)
         return post, self._foreseen(post["deter"], posts=post)
+
+    @property
+    def blocked(self) -> bool:
+        """Whether it is the second version's own, for which `BlockSteps` is written."""
+        own = (type(self), type(self.cell), type(self.latent)) == (NormedRSSM, BlockGRU, Categorical)
+        judge: Any = self.judge
+        return own and isinstance(judge[0], nn.RMSNorm) and not self.dropout
+
+    def _by_hand(self, embed: Tensor, action: Tensor, first: Tensor, state: State) -> State:
+        """The posteriors of `observe`."""
+        cell, latent, judge = self.cell, self.latent, cast(Any, self.judge)
+        clear, last = judge[0], judge[2]
+        keep = (~first).to(embed.dtype)[..., None]
+        swapped = lambda x: x.unflatten(-1, (latent.groups, latent.classes)).mT.flatten(-2)  # classes first
+        own, common, ((reset, of_reset), (new, of_new), (update, of_update)) = cell.laid()
+        did, width = cell.of[2](within(action * keep)), 2 * cell.of[0][0].out_features
+        near = torch.stack([layer[1].weight for layer in cell.of[:2]])
+        chances, stoch, deter = BlockSteps.apply(
+            F.linear(did, common[width:].mT, cell.hidden[0].bias), self.see(embed) + self.recall.bias,
+            swapped(state["stoch"]), state["deter"], keep, first.any(0).tolist(),
+            (cell.blocks, latent.classes, latent.mix, clear.eps), cell.of[0][0].weight, cell.of[0][0].bias,
+            swapped(cell.of[1][0].weight), cell.of[1][0].bias, near, common[:width], own, cell.hidden[1].weight,
+            torch.cat([of_reset, of_update, of_new], -1), torch.cat([reset, update - 1, new], -1), self.recall.weight,
+            clear.weight, swapped(last.weight.mT).mT, swapped(last.bias))
+        back = lambda x: x.unflatten(-1, (latent.classes, latent.groups)).mT
+        return {"logits": back(chances.flatten(-2)).log(), "stoch": back(stoch).flatten(-2), "deter": deter}
 
 
 def opened(first: Tensor) -> Tensor:

@@ -16,24 +16,42 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 ATEN: Any = torch.ops.aten
+Normed = tuple[Tensor, Tensor, Tensor]  # numbers over their size, these times the weights, one over the size
+
+
+def plain(x: Tensor) -> bool:
+    """Whether `x` is worked on as it is: float32 on a CPU, where PyTorch's compiler makes no graph."""
+    return (x.dtype == torch.float32 and x.device.type == "cpu" and not torch.compiler.is_compiling()
+            and not torch.is_autocast_enabled("cpu"))
 
 
 def by_hand(x: Tensor) -> bool:
-    """Whether such a gradient is taken for `x`: of float32 on a CPU, where PyTorch's compiler makes no graph."""
-    return (x.dtype == torch.float32 and x.device.type == "cpu" and torch.is_grad_enabled()
-            and not torch.compiler.is_compiling() and not torch.is_autocast_enabled("cpu"))
+    """Whether such a gradient is taken for `x`."""
+    return torch.is_grad_enabled() and plain(x)
+
+
+def over_size(x: Tensor, eps: float) -> Tensor:
+    """1 / sqrt(mean(x^2) + eps), the mean over the last axis, which stays as one number."""
+    size: Tensor = torch.linalg.vector_norm(x, dim=-1, keepdim=True)
+    return size.square_().mul_(1 / x.shape[-1]).add_(eps).rsqrt_()
+
+
+def normed_silu(x: Tensor, weight: Tensor, eps: float) -> tuple[Tensor, Normed]:
+    """(silu(weight x / sqrt(mean(x^2) + eps)), what its way back needs)."""
+    size = over_size(x, eps)
+    unit = x * size
+    scaled = unit * weight
+    return F.silu(scaled), (unit, scaled, size)
 
 
 class RMSNormedSiLU(torch.autograd.Function):
-    """silu(weight x / sqrt(mean(x^2) + eps)), the mean over the last axis."""
+    """`normed_silu`, of one weight for each number of the last axis."""
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, weight: Tensor, eps: float) -> Tensor:
-        size = x.square().mean(-1, True).add_(eps).rsqrt_()
-        unit = x * size
-        scaled = unit * weight
-        ctx.save_for_backward(unit, scaled, size, weight)
-        return F.silu(scaled)
+        out, notes = normed_silu(x, weight, eps)
+        ctx.save_for_backward(*notes, weight)
+        return out
 
     @staticmethod
     @once_differentiable
@@ -42,26 +60,27 @@ class RMSNormedSiLU(torch.autograd.Function):
         slope = ATEN.silu_backward(slope, scaled)
         both = slope * unit
         along = (both @ weight).mul_(1 / unit.shape[-1])
-        return (slope * weight).addcmul_(unit, along[..., None], value=-1).mul_(size), both.flatten(0, -2).sum(0), None
+        of_weight = both.flatten(0, -2).sum(0)
+        return slope.mul_(weight).addcmul_(unit, along[..., None], value=-1).mul_(size), of_weight, None
 
 
 class TwoHotLoss(torch.autograd.Function):
-    """Cross-entropy of logits [N, K], whose softmax is `p`, with M two-hot truths: their upper bins and these bins'
-    shares, [M, N]. The gradient is p and two numbers a truth, without rows of zeros between."""
+    """Cross-entropy of logits [N, K], whose log-softmax is `log_p` and softmax `p`, with M two-hot truths: their upper
+    bins and these bins' shares, [M, N]. The gradient is p and two numbers a truth, without rows of zeros between."""
 
     @staticmethod
-    def forward(ctx: Any, said: Tensor, p: Tensor, above: Tensor, share: Tensor) -> Tensor:
-        both = said.gather(-1, torch.cat([above - 1, above]).mT).mT.unflatten(0, (2, -1))
+    def forward(ctx: Any, said: Tensor, log_p: Tensor, p: Tensor, above: Tensor, share: Tensor) -> Tensor:
+        below, top = log_p.gather(-1, torch.cat([above - 1, above]).mT).mT.unflatten(0, (2, -1))
         ctx.save_for_backward(p, above, share)
-        return said.amax(-1) - p.amax(-1).log() - torch.lerp(both[0], both[1], share)
+        return torch.lerp(below, top, share).neg_()
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, slope: Tensor) -> tuple[Tensor, None, None, None]:
+    def backward(ctx: Any, slope: Tensor) -> tuple[Tensor, None, None, None, None]:
         p, above, share = ctx.saved_tensors
         upper = slope * share
         return (p * slope.sum(0)[:, None]).scatter_add_(
-            -1, torch.cat([above - 1, above]).mT, torch.cat([upper - slope, -upper]).mT), None, None, None
+            -1, torch.cat([above - 1, above]).mT, torch.cat([upper - slope, -upper]).mT), None, None, None, None
 
 
 class MixtureNLL(torch.autograd.Function):
@@ -157,4 +176,5 @@ class GaussianSteps(torch.autograd.Function):
                 d_eyed.mT @ torch.cat(ctx.after), d_judged.mT @ eyed, d_judged.sum(0))
 
 
-__all__ = ["GaussianSteps", "MixtureNLL", "RMSNormedSiLU", "TwoHotLoss", "by_hand"]
+__all__ = ["GaussianSteps", "MixtureNLL", "Normed", "RMSNormedSiLU", "TwoHotLoss", "by_hand",
+           "normed_silu", "over_size", "plain"]

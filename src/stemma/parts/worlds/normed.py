@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from ...core.part import In
 from ...core.types import StemmaError
-from .by_hand import RMSNormedSiLU, TwoHotLoss, by_hand
+from .by_hand import RMSNormedSiLU, TwoHotLoss, by_hand, over_size, plain
 from .nets import ImageHead, symexp, symlog
 
 DEEPER = (2, 3, 4, 4)  # channels of the four convolutions, in multiples of `depth`
@@ -27,8 +27,11 @@ class RMSNormSiLU(nn.RMSNorm):
     back takes half as long again."""
 
     def forward(self, x: Float[Tensor, "... F"]) -> Float[Tensor, "... F"]:
-        if not by_hand(x):
+        if not plain(x):
             return F.silu(super().forward(x))
+        assert self.eps is not None
+        if not torch.is_grad_enabled():
+            return F.silu((x * over_size(x, self.eps)).mul_(self.weight), inplace=True)
         out: Tensor = RMSNormedSiLU.apply(x, self.weight, self.eps)
         return out
 
@@ -298,17 +301,22 @@ class TwoHotHead(nn.Module):
         return self.losses(said, truth[None])[0]
 
     def losses(self, said: Float[Tensor, "N K"], truths: Float[Tensor, "M N"],
-               p: Float[Tensor, "N K"] | None = None) -> Float[Tensor, "M N"]:
-        """The losses of several truths for what was said once; `p`: its softmax, where that is known."""
+               shares: tuple[Tensor, Tensor] | None = None) -> Float[Tensor, "M N"]:
+        """The losses of several truths for what was said once; `shares` of it, where they are known."""
         truths = symlog(truths) if self.squash and not self.curved else truths
         if self.one:
             return 0.5 * (said[..., 0] - truths).square()
         above, share = beside(truths, self.bins)
         if by_hand(said):
-            out: Tensor = TwoHotLoss.apply(said, said.detach().softmax(-1) if p is None else p, above, share)
+            out: Tensor = TwoHotLoss.apply(said, *(self.shares(said) if shares is None else shares), above, share)
             return out
         both = said.log_softmax(-1).gather(-1, torch.cat([above - 1, above]).mT).mT.unflatten(0, (2, -1))
         return -torch.lerp(both[0], both[1], share)
+
+    def shares(self, said: Float[Tensor, "N K"]) -> tuple[Float[Tensor, "N K"], Float[Tensor, "N K"]]:
+        """(logarithms of the bins' shares, shares), without gradients."""
+        log = said.detach().log_softmax(-1)
+        return log, log.exp()
 
     def mean(self, said: Float[Tensor, "N K"], p: Float[Tensor, "N K"] | None = None) -> Float[Tensor, " N"]:
         mean = said[..., 0] if self.one else balanced_mean(said.softmax(-1) if p is None else p, self.bins)
