@@ -1,5 +1,5 @@
 """What one update of DreamerV3's small nets costs beside two other libraries' at equal sizes, in turns, in processor
-time: `python benchmarks/dreamer_beside.py [--rounds 5]`, with sheeprl and torchrl installed apart
+time: `python benchmarks/dreamer_beside.py [--rounds 5] [--compiled]`, with sheeprl and torchrl installed apart
 (tests/test_world_oracles.py says how, and `pip install` of what sheeprl imports besides).
 
 16 sequences of 32 steps ("conv-small"; "small" has the same nets for numbers and half as long sequences), dreams of 15
@@ -33,9 +33,11 @@ FIRST = {"dynamics.cell.size": 256, "dynamics.cell.hidden": 64, "dynamics.hidden
          "critic.layers": 3}
 
 
-def ours(preset: str, sets: dict[str, Any] | None = None) -> tuple[Callable[[], None], int]:
-    """(one update, weights) of ours."""
+def ours(preset: str, sets: dict[str, Any] | None = None, compiled: bool = False) -> tuple[Callable[[], None], int]:
+    """(one update, weights) of ours; compiled as `stemma train --compile` does it."""
     m = agent_of("dreamerv3", preset, sets)
+    if compiled:
+        m.learn = torch.compile(m.loss)
     return update_of("dreamerv3", m)[0], sum(p.numel() for p in m.parameters())
 
 
@@ -126,12 +128,15 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--updates", type=int, default=4)
     parser.add_argument("--keep", action="store_true", help="all keep freed memory, as ours does when it trains")
+    parser.add_argument("--compiled", action="store_true", help="ours compiled besides, which takes minutes first")
     args = parser.parse_args()
     torch.set_num_threads(1)
     if args.keep:
         devices.keep_memory()
     ways = {"small": ours("conv-small"), "first": ours("first-s", FIRST), "sheeprl": sheeprls(),
             "torchrl": torchrls()}
+    if args.compiled:
+        ways["small, compiled"] = ours("conv-small", compiled=True)
     spent: dict[str, list[float]] = {k: [] for k in ways}
     for f, _ in ways.values():
         f()
