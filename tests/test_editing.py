@@ -2020,6 +2020,11 @@ def test_studies_of_scales_and_steps_write_pages(tmp_path: Path) -> None:
     found = editors.scales(tmp_path / "e.safetensors", "edits:16:12", tmp_path / "a", (0.5, 1.0), (0.5, 1.0), limit=3)
     assert len(found["rows"]) == 4 and set(found["steady"]["background"]) == {"0.5", "1.0"}
     page = (tmp_path / "a" / "scales.html").read_text()
+    assert [x["interval"] for x in found["rises"]] == [None, None] and "more change" in page
+    for x in found["rises"]:
+        a, b = (next(r["background"] for r in found["rows"] if (r["text"], r["image"]) == (x["text"], x[k]))
+                for k in ("from", "to"))
+        assert x["more"] == pytest.approx(b - a)
     assert "What two scales trade" in page and "data:image/png;base64," in page and page.count("<svg") >= 2
     found = editors.steps(tmp_path / "e.safetensors", "edits:16:12", tmp_path / "b", (1, 2), limit=6)
     assert [r["passes"] for r in found["rows"]] == [1, 2, 1] and all(r["ms"] > 0 for r in found["rows"])
@@ -2027,6 +2032,19 @@ def test_studies_of_scales_and_steps_write_pages(tmp_path: Path) -> None:
     with pytest.raises(StemmaError, match="asked for masks and points"):
         checkpoint.save(tmp_path / "p.safetensors", editor())
         editors.steps(tmp_path / "p.safetensors", "edits:16:12", tmp_path / "c", (1,), limit=3)
+
+
+def test_a_turn_is_told_from_chance_edit_by_edit() -> None:
+    """The same edits under both scales: what all of them share shows through a spread that is twenty times as wide."""
+    rng = np.random.default_rng(0)
+    base = rng.normal(0.05, 0.02, 80)
+    falls, level = base - 0.001 + rng.normal(0, 5e-4, 80), base + rng.normal(0, 5e-4, 80)
+    first, then = (editors.rise(1.0, 1.4, 1.8, x - base) for x in (falls, level))
+    assert first["interval"][0] < -0.001 < first["interval"][1] < 0
+    assert then["interval"][0] < 0 < then["interval"][1] and abs(then["more"]) < 2e-4
+    assert "of 2 rises 1 lessen it and 0 add to it beyond chance" in editors._turns([first, then])
+    assert editors.rise(1.0, 1.0, 2.0, np.full(3, np.nan)) == {"text": 1.0, "from": 1.0, "to": 2.0, "more": None,
+                                                               "interval": None}
 
 
 def test_sixty_fixed_prompts_are_held_against_runs(tmp_path: Path) -> None:
