@@ -6,12 +6,12 @@
     python -m stemma.studies.editors steps runs/answers --data edits:16 --out runs/steps
 
 `scales`: edits made and change beside them over both scales of the guidance. Does what else changes fall, at every
-scale of the sentence, as the picture's scale rises? Edit by edit, so that a turn is told from chance. With the folder of a CLIP also how alike pictures are to it before
-and after, against how far they change as their captions do (InstructPix2Pix's curves; the second line); `drawn` is a
-small one that learns of drawn pictures first (`pairs.judge`). `steps`: masks
-and points by the number of denoising steps, in milliseconds of processor time and in accuracy, beside one pass that is
-not iterated: a linear reading, fitted to the same net's features (the input of its last layers, of pure noise beside
-the picture and the sentence).
+scale of the sentence, as the picture's scale rises? Rises are told from chance edit by edit. With the folder of a CLIP
+also how alike pictures are to it before and after, against how far they change as their captions do (InstructPix2Pix's
+curves; the second line); `drawn` is a small one that learns of drawn pictures first (`pairs.judge`). `steps`: masks and
+points by the number of denoising steps, in milliseconds of processor time and in accuracy, beside one pass that is not
+iterated: a linear reading, fitted to the same net's features (the input of its last layers, of pure noise beside the
+picture and the sentence).
 """
 from __future__ import annotations
 
@@ -214,8 +214,8 @@ def _turns(rises: Sequence[dict[str, Any]]) -> str:
     if not known:
         return ""
     down, up = sum(high < 0 for _, high in known), sum(low > 0 for low, _ in known)
-    return (f" Edit by edit, of {len(known)} rises {down} lessen it and {up} add to it beyond chance (intervals of 95 % "
-            "over edits).")
+    return (f" Edit by edit, of {len(known)} rises {down} lessen it and {up} add to it beyond chance (intervals of "
+            "95 % over edits).")
 
 
 def _judged(steady: dict[str, dict[str, bool]]) -> str:
