@@ -1982,6 +1982,19 @@ def test_measures_stand_in_tables_that_fit_a_window() -> None:
     assert max(heads) <= page.PER and sum(heads) == len(page.COLUMNS)
     assert [t.count("<th>b</th>") for t in tables] == [1] + [0] * (len(tables) - 1), "where it has a number"
     assert "edits made" in tables[0] and "mask IoU" not in tables[0]
+    assert "false area" not in page._tables(list(page.COLUMNS), ["editor"], rows[1:]), "no number in it"
+
+
+def test_what_each_system_made_of_an_edit_stands_side_by_side(tmp_path: Path) -> None:
+    from stemma.report import editing as page
+
+    for name in "ab":
+        for k in range(2):
+            picture(tmp_path / name / "shown" / f"{k}.png")
+    shown = [{"file": f"{k}.png", "instruction": f"do {k}"} for k in range(2)]
+    rows = page._pictures([{"title": n.upper(), "runs": [{"folder": n, "shown": shown}]} for n in "ab"], tmp_path)
+    assert re.findall(r"<b>(\w)</b> (do \d)", rows) == [("A", "do 0"), ("B", "do 0"), ("A", "do 1"), ("B", "do 1")]
+    assert rows.count('class="row"') == 2
 
 
 def test_scales_are_swept_as_published_before_a_clip(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
