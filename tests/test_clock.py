@@ -99,7 +99,11 @@ def test_a_budget_is_cut_by_the_wall() -> None:
     assert budget.fraction(Spent(seconds=50, wall=360)) == 0.5 and budget.fraction(Spent(seconds=50, wall=2700)) == 0.75
     assert budget.fraction(Spent(seconds=50, wall=4000)) == 1 == budget.fraction(Spent(seconds=100, wall=100))
     assert budget.cut(Spent(seconds=100, wall=3700)) is None and budget.cut(Spent(seconds=63, wall=3599)) is None
-    assert budget.cut(Spent(seconds=63, wall=3600)) == "wall time of 3600 s ran out at 63 % of the budget of 100s"
+    ran = "wall time of 3600 s ran out at 63 % of the budget of 100s"
+    then = Spent(seconds=63, steps=5, images=10, wall=3700)
+    assert budget.cut(Spent(seconds=63, wall=3600)) == ran == budget.cut(then, Spent(seconds=62, steps=4, images=8))
+    assert budget.cut(then, then) == (ran + ": 3700 s were spent before, so that nothing more was learned; --wall counts "
+                                      "all that a run takes")
     steps = Budget.parse("90steps", wall="10s")
     assert (not steps.repeatable and steps.fraction(Spent(steps=9, wall=5)) == 0.5
             and steps.for_batch(2, 4) == Budget(45, "steps", 10))
@@ -167,6 +171,10 @@ def test_wall_time_caps_a_training_and_says_so(tmp_path: Path, monkeypatch: pyte
         assert rates[-1] / rates[0] == pytest.approx((1 + math.cos(0.8 * math.pi)) / 2)
         again = short(tmp_path / "run", "8s", wall="20s", resume=True, sets=cosine)
         assert again.record["spent"]["steps"] == 5  # it is over
+        capsys.readouterr()
+        less = short(tmp_path / "run", "9s", wall="18s", resume=True, progress=True, sets=cosine)
+        assert less.record["spent"]["steps"] == 5 and "nothing more was learned" in less.record["cut"]
+        assert less.record["cut"] in capsys.readouterr().err
         more = short(tmp_path / "run", "8s", resume=True, sets=cosine)
         assert (more.record["spent"] | {"steps": 8, "seconds": 8.0, "wall": 32.0} == more.record["spent"]
                 and more.record["cut"] is None)

@@ -557,9 +557,19 @@ def test_weights_of_other_kinds_and_in_parts_are_read_and_what_is_no_fraction_is
     save_file(whole, file.with_name("diffusion_pytorch_model.non_ema.safetensors"))
     with pytest.raises(StemmaError, match="call the one that is meant diffusion_pytorch_model.safetensors"):
         bring.bring(tmp_path)
-    for k, part in enumerate((names[:40], names[40:]), 1):
-        save_file({n: whole[n] for n in part}, file.with_name(f"diffusion_pytorch_model-0000{k}-of-00002.safetensors"))
-    same_weights(bring.bring(tmp_path), *parts)
+    for variant in (".fp16", ""):  # of both the one without a name is taken
+        stem = f"diffusion_pytorch_model{variant}"
+        for k, part in enumerate((names[:40], names[40:]), 1):
+            save_file({n: whole[n] if variant else whole[n] + 1 for n in part},
+                      file.with_name(f"{stem}-0000{k}-of-00002.safetensors"))
+        half.unlink(missing_ok=True)
+        file.with_name("diffusion_pytorch_model.non_ema.safetensors").unlink(missing_ok=True)
+        parts[0].load_state_dict(whole if variant else {k: v + 1 for k, v in whole.items()})
+        same_weights(bring.bring(tmp_path), *parts)
+    parts[0].load_state_dict(whole)
+    file.with_name("diffusion_pytorch_model-00002-of-00002.safetensors").unlink()
+    with pytest.raises(StemmaError, match="holds 1 of the 2 parts of diffusion_pytorch_model: fetch the others"):
+        bring.bring(tmp_path)
     bad = {"of torch.int8": lambda v: v.to(torch.int8), "not finite": lambda v: v / 0}
     for said, spoil in bad.items():
         save_file(whole | {"conv_out.weight": spoil(whole["conv_out.weight"])}, file)
@@ -588,6 +598,38 @@ def test_one_file_that_is_not_whole_is_told_by_name(tmp_path: Path, lack: str) -
     save_file(state | more, tmp_path / "more.safetensors")
     with pytest.raises(StemmaError, match="unet: the file holds bogus, which this network has not"):
         bring.bring(tmp_path / "more.safetensors")
+
+
+def test_what_stands_in_one_file_beside_the_networks_is_kept_or_told(tmp_path: Path) -> None:
+    from safetensors.torch import save_file
+
+    parts = released(tmp_path / "theirs")
+    state, file = ldm_names(*parts), tmp_path / "one.safetensors"
+
+    def brought(more: dict[str, Tensor], without: str = "-") -> Any:
+        save_file({k: v for k, v in state.items() if not k.startswith(without)} | more, file)
+        return bring.bring(file)
+
+    course = {"alphas_cumprod": Noise().alphas().half(), "betas": torch.ones(1000), "model_ema.decay": torch.ones(())}
+    m = brought(course | {"scale_factor": torch.tensor(0.13)})
+    same_weights(m, *parts)
+    assert m.codec.scale == 0.13
+    vae = tmp_path / "theirs/vae/config.json"
+    vae.write_text(json.dumps(json.loads(vae.read_text()) | {"scaling_factor": 0.2}))
+    assert bring.bring(tmp_path / "theirs").codec.scale == 0.2
+    unet = {k: v for k, v in state.items() if k.startswith("model.diffusion_model.")}
+    mean = {"model_ema.diffusion_model" + k.removeprefix("model.diffusion_model").replace(".", ""): v.clone()
+            for k, v in unet.items()}
+    for more, problem in (
+            ({"alphas_cumprod": torch.linspace(0.9, 0.1, 1000)}, "alphas_cumprod in the file is of noise"),
+            (dict(list(mean.items())[2:]), f"averaged weights .* but 2 of {len(mean)} are missing"),
+            ({"cond_stage_model.model.positional_embedding": torch.ones(8, 64)}, "a text encoder that is not Stable"),
+            ({"conditioner.embedders.0.x": torch.ones(2)}, "a text encoder that is not Stable")):
+        with pytest.raises(StemmaError, match=problem):
+            brought(more, "cond_stage_model." if "encoder" in problem else "-")
+    text = tmp_path / "theirs/text_encoder/model.safetensors"
+    save_file(parts[2].state_dict() | {"text_projection.weight": torch.ones(64, 64)}, text)
+    same_weights(bring.bring(tmp_path / "theirs"), *parts)
 
 
 def test_checkpoints_that_cannot_be_read_are_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -806,10 +848,20 @@ def test_masks_that_cannot_be_used_are_told_and_their_pairs_kept(tmp_path: Path,
 RECORDS = {"first.png": ("turn it grey", "less colour"), "second.png": ("brighter",), "third.png": ("darker",)}
 
 
+PLAIN = [{"before": f"images/{n}", "after": f"after/{n}", "instruction": said[0]} for n, said in RECORDS.items()]
+
+
 @pytest.mark.parametrize(("file", "lines"), [
     ("edits.csv", ["before,after,instruction", *(f"images/{n},after/{n},{said[0]}" for n, said in RECORDS.items())]),
     ("edits.csv", ["Input Image;Output Image;Edit Prompt", *(f"images/{n};after/{n};{said[0]}" for n, said in RECORDS.items())]),
     ("edits.csv", ["\ufeffBefore\tAfter\tInstruction", *(f"images/{n}\tafter/{n}\t{said[0]}" for n, said in RECORDS.items())]),
+    ("edits.tsv", ["before\tafter\tinstruction", *(f"images/{n}\tafter/{n}\t{said[0]}" for n, said in RECORDS.items())]),
+    ("edits.json", list(map(json.dumps, PLAIN))),
+    ("pairs.ndjson", list(map(json.dumps, PLAIN))),
+    ("edits.json", [json.dumps({"version": 1, "data": PLAIN}, indent=1)]),
+    ("edits.json", [json.dumps(dict(enumerate(PLAIN)))]),
+    ("edits.json", [json.dumps({k: [r[k] for r in PLAIN] for k in PLAIN[0]})]),
+    ("edits.json", [json.dumps({k: {i: r[k] for i, r in enumerate(PLAIN)} for k in PLAIN[0]})]),
     ("metadata.jsonl", [json.dumps({"original_image_file_name": f"images/{n}", "edited_image_file_name": f"after/{n}",
                                     "edit_prompt": said[0]}) for n, said in RECORDS.items()]),
     ("meta_info.json", [json.dumps([{"source_image_path": f"../sets/gqa/images/{n}", "target_image_path":
@@ -1032,6 +1084,40 @@ def test_why_a_folder_that_looks_like_one_of_edits_holds_none(tmp_path: Path) ->
         open_edits(tmp_path / "two")
     with pytest.raises(DataError, match="holds no edits. name"):
         open_edits(tmp_path / "two" / "before")
+
+
+def test_what_is_meant_for_edits_is_not_taken_for_classes(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Folders of pictures all, which could be read as classes: what each lacks is said in one line."""
+    def both(root: Path, *files: tuple[str, str]) -> Path:
+        for name in ("before", "after"):
+            for k in range(3):
+                picture(root / name / f"{k}.png", seed=k)
+        for name, text in files:
+            (root / name).write_text(text)
+        return root
+
+    pix2pix = pix2pix_folder(tmp_path / "p")
+    (pix2pix / "seeds.json").unlink()
+    brush = tmp_path / "m"
+    picture(brush / "dev/images/7/7-input.png")
+    (brush / "dev/edit_sessions.json").write_text("{}")
+    head = "before,after,instruction\n"
+    below = both(tmp_path / "deep" / "my" / "set", ("edits.csv", head + "before/0.png,after/0.png,darker\n"))
+    for root, problem in (
+            (both(tmp_path / "a"), "no text says what is to be done"),
+            (both(tmp_path / "b", ("edits.csv", "before,after\n0.png,0.png\n")), "names no instruction among"),
+            (both(tmp_path / "c", ("edits.csv", "")), "edits.csv is empty, or begins as no list"),
+            (both(tmp_path / "d", ("edits.json", "{}")), "edits.json is empty, or begins as no list"),
+            (both(tmp_path / "e", ("mine.csv", head)), "mine.csv would be a list of edits if it were called edits.csv"),
+            (both(tmp_path / "f", ("x.parquet", "PAR1")), "x.parquet is Parquet, which is not read"),
+            (pix2pix, "prompt.json is there, and no seeds.json"), (brush, "and no edit_turns.json"),
+            (below.parent.parent, "my/set (edits) below it does")):
+        code, out, err = run(capsys, "doctor", str(root))
+        assert code == 2 and problem in " ".join(err.split()), out + err
+    both(tmp_path / "a")
+    (tmp_path / "a" / "before").rename(tmp_path / "a" / "cat")
+    code, out, _ = run(capsys, "doctor", str(tmp_path / "a"), "--json")
+    assert json.loads(out)["format"] == "class folders"
 
 
 def test_a_list_in_other_letters_is_known_and_told(tmp_path: Path) -> None:
@@ -1896,6 +1982,19 @@ def test_measures_stand_in_tables_that_fit_a_window() -> None:
     assert max(heads) <= page.PER and sum(heads) == len(page.COLUMNS)
     assert [t.count("<th>b</th>") for t in tables] == [1] + [0] * (len(tables) - 1), "where it has a number"
     assert "edits made" in tables[0] and "mask IoU" not in tables[0]
+    assert "false area" not in page._tables(list(page.COLUMNS), ["editor"], rows[1:]), "no number in it"
+
+
+def test_what_each_system_made_of_an_edit_stands_side_by_side(tmp_path: Path) -> None:
+    from stemma.report import editing as page
+
+    for name in "ab":
+        for k in range(2):
+            picture(tmp_path / name / "shown" / f"{k}.png")
+    shown = [{"file": f"{k}.png", "instruction": f"do {k}"} for k in range(2)]
+    rows = page._pictures([{"title": n.upper(), "runs": [{"folder": n, "shown": shown}]} for n in "ab"], tmp_path)
+    assert re.findall(r"<b>(\w)</b> (do \d)", rows) == [("A", "do 0"), ("B", "do 0"), ("A", "do 1"), ("B", "do 1")]
+    assert rows.count('class="row"') == 2
 
 
 def test_scales_are_swept_as_published_before_a_clip(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -1934,6 +2033,11 @@ def test_studies_of_scales_and_steps_write_pages(tmp_path: Path) -> None:
     found = editors.scales(tmp_path / "e.safetensors", "edits:16:12", tmp_path / "a", (0.5, 1.0), (0.5, 1.0), limit=3)
     assert len(found["rows"]) == 4 and set(found["steady"]["background"]) == {"0.5", "1.0"}
     page = (tmp_path / "a" / "scales.html").read_text()
+    assert [x["interval"] for x in found["rises"]] == [None, None] and "more change" in page
+    for x in found["rises"]:
+        a, b = (next(r["background"] for r in found["rows"] if (r["text"], r["image"]) == (x["text"], x[k]))
+                for k in ("from", "to"))
+        assert x["more"] == pytest.approx(b - a)
     assert "What two scales trade" in page and "data:image/png;base64," in page and page.count("<svg") >= 2
     found = editors.steps(tmp_path / "e.safetensors", "edits:16:12", tmp_path / "b", (1, 2), limit=6)
     assert [r["passes"] for r in found["rows"]] == [1, 2, 1] and all(r["ms"] > 0 for r in found["rows"])
@@ -1941,6 +2045,19 @@ def test_studies_of_scales_and_steps_write_pages(tmp_path: Path) -> None:
     with pytest.raises(StemmaError, match="asked for masks and points"):
         checkpoint.save(tmp_path / "p.safetensors", editor())
         editors.steps(tmp_path / "p.safetensors", "edits:16:12", tmp_path / "c", (1,), limit=3)
+
+
+def test_a_turn_is_told_from_chance_edit_by_edit() -> None:
+    """The same edits under both scales: what all of them share shows through a spread that is twenty times as wide."""
+    rng = np.random.default_rng(0)
+    base = rng.normal(0.05, 0.02, 80)
+    falls, level = base - 0.001 + rng.normal(0, 5e-4, 80), base + rng.normal(0, 5e-4, 80)
+    first, then = (editors.rise(1.0, 1.4, 1.8, x - base) for x in (falls, level))
+    assert first["interval"][0] < -0.001 < first["interval"][1] < 0
+    assert then["interval"][0] < 0 < then["interval"][1] and abs(then["more"]) < 2e-4
+    assert "of 2 rises 1 lessen it and 0 add to it beyond chance" in editors._turns([first, then])
+    assert editors.rise(1.0, 1.0, 2.0, np.full(3, np.nan)) == {"text": 1.0, "from": 1.0, "to": 2.0, "more": None,
+                                                               "interval": None}
 
 
 def test_sixty_fixed_prompts_are_held_against_runs(tmp_path: Path) -> None:

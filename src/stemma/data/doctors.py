@@ -1,6 +1,7 @@
 """Which doctor looks at which data: a kind of data that is not pictures with truth brings its own,
 `data/KIND/doctor.py` with `knows(where)` and `examine`, and `LOOSE` where much of other kinds looks like its own; all
-else is `data.doctor`'s. Of data that are made of others, each of these is looked at."""
+else is `data.doctor`'s. `near_miss(where)` is the error of a folder that is meant for a kind and lacks something of it;
+it is asked before a loose kind takes the folder. Of data that are made of others, each of these is looked at."""
 from __future__ import annotations
 
 from collections.abc import Callable
@@ -11,6 +12,7 @@ from typing import Any
 from ..core.samples import DataError
 from .doctor import Report, examine
 from .finding import each_of
+from .formats import formats_at
 from .labelled import drawn_sets, open_sets
 from .mix import is_joined, is_mixture, parts_of
 from .open import is_scenes, open_dataset
@@ -20,16 +22,25 @@ _TAKES = {"few": 2, "crops": 1, "labels": 1, "levels": 1}  # words before a plac
 
 
 def examiner(where: str | Path, format: str | None = None) -> Callable[..., Any]:
-    """The `examine` for the data at `where`; a format that was named is one of pictures with truth."""
+    """The `examine` for the data at `where`; a format that was named is one of pictures with truth. Raises `DataError`
+    for a folder that is a near miss of a kind, and of no other."""
     if made_of(where) != [str(where)]:
         return examine_parts
     names = sorted(own.parent.name for own in Path(__file__).parent.glob("*/doctor.py")) if format is None else []
     modules = [import_module(f".{name}.doctor", __package__) for name in names]
-    for module in sorted(modules, key=lambda m: getattr(m, "LOOSE", False)):
-        if module.knows(where):
-            found: Callable[..., Any] = module.examine
-            return found
-    return examine
+    loose = lambda m: getattr(m, "LOOSE", False)
+    kind = next((m for m in sorted(modules, key=loose) if m.knows(where)), None)
+    missed = [m.near_miss for m in modules if hasattr(m, "near_miss")] if kind is None or loose(kind) else []
+    if missed and (kind is not None or _of_no_format(where)):
+        for error in (miss(where) for miss in missed):
+            if error is not None:
+                raise error
+    found: Callable[..., Any] = examine if kind is None else kind.examine
+    return found
+
+
+def _of_no_format(where: str | Path) -> bool:
+    return (path := Path(where).expanduser()).is_dir() and not formats_at(path)
 
 
 def made_of(where: str | Path) -> list[str]:

@@ -114,7 +114,8 @@ def _heads(first: list[str], columns: list[str]) -> str:
 def _tables(columns: list[str], first: list[str], rows: list[tuple[list[str], dict[str, Any]]],
             says: bool = False) -> str:
     """Rows of (cells, measures) in tables that fit a window: what is said of edits, then what is read out of marks. A
-    row without a number is left out. says: what the measures are stands above each."""
+    row or a column without a number is left out. says: what the measures are stands above each."""
+    columns = [k for k in columns if any(m.get(k) is not None for _, m in rows)]
     edits, marks = [k for k in columns if k in EDITED], [k for k in columns if k not in EDITED]
     out = ""
     for part in [p[i : i + PER] for p in (edits, marks) for i in range(0, len(p), PER)]:
@@ -157,15 +158,17 @@ def _learning(systems: list[System], colour: dict[str, int], seconds: str) -> st
 
 
 def _pictures(systems: list[System], folder: Path) -> str:
-    figures = []
+    """A row an edit, what each system made of it beside the others'."""
+    rows: dict[tuple[int, str], list[str]] = {}
     for s in systems:
-        for one in s["runs"][0]["shown"]:
+        for k, one in enumerate(s["runs"][0]["shown"]):
             data = base64.b64encode((folder / s["runs"][0]["folder"] / "shown" / one["file"]).read_bytes()).decode()
             said = text(one["instruction"])
             image = (f'<img src="data:image/png;base64,{data}" alt="{said}" '
                      'style="width:100%;image-rendering:pixelated">')
-            figures.append(tag("figure", image, tag("figcaption", tag("b", text(s["title"])), " ", said)))
-    return tag("div", *figures, cls="row") if figures else ""
+            caption = tag("figcaption", tag("b", text(s["title"])), " ", said)
+            rows.setdefault((k, one["instruction"]), []).append(tag("figure", image, caption))
+    return "".join(tag("div", *figures, cls="row") for figures in rows.values())
 
 
 def _made(r: dict[str, Any]) -> str:

@@ -6,12 +6,12 @@
     python -m stemma.studies.editors steps runs/answers --data edits:16 --out runs/steps
 
 `scales`: edits made and change beside them over both scales of the guidance. Does what else changes fall, at every
-scale of the sentence, as the picture's scale rises? With the folder of a CLIP also how alike pictures are to it before
-and after, against how far they change as their captions do (InstructPix2Pix's curves; the second line); `drawn` is a
-small one that learns of drawn pictures first (`pairs.judge`). `steps`: masks
-and points by the number of denoising steps, in milliseconds of processor time and in accuracy, beside one pass that is
-not iterated: a linear reading, fitted to the same net's features (the input of its last layers, of pure noise beside
-the picture and the sentence).
+scale of the sentence, as the picture's scale rises? Rises are told from chance edit by edit. With the folder of a CLIP
+also how alike pictures are to it before and after, against how far they change as their captions do (InstructPix2Pix's
+curves; the second line); `drawn` is a small one that learns of drawn pictures first (`pairs.judge`). `steps`: masks and
+points by the number of denoising steps, in milliseconds of processor time and in accuracy, beside one pass that is not
+iterated: a linear reading, fitted to the same net's features (the input of its last layers, of pure noise beside the
+picture and the sentence).
 """
 from __future__ import annotations
 
@@ -37,6 +37,7 @@ from ..engine.editing import measure
 from ..engine.editing.clip import Clip
 from ..engine.running import checkpoint
 from ..engine.running.progress import going
+from ..metrics.resample import interval, seed_of, weights
 from ..report import charts
 from ..report.sheet import grid, leaf, remark
 from ..report.tags import tag, text
@@ -59,17 +60,29 @@ def scales(run: str | Path, data: str, out: str | Path, texts: Sequence[float] =
     judge: Any = None
     if clip is not None:
         judge = origins.judge(m.recipe.resize.size, JUDGE, 0) if clip == "drawn" else Clip(clip, "cpu")
-    rows = []
+    rows, each = [], dict[tuple[float, float], list[float]]()
     for t, i in going(itertools.product(texts, images), "pairs of scales"):
-        found = measure.measure(pairs, m.recipe.resize.size, measure.editing(m, text=t, image=i), judge=judge)
+        own: list[dict[str, float | None]] = []
+        found = measure.measure(pairs, m.recipe.resize.size, measure.editing(m, text=t, image=i), judge=judge, rows=own)
+        each[t, i] = [float("nan") if (v := x["background"]) is None else v for x in own]
         rows.append({"text": t, "image": i, "right": found.get("right"), "background": found["background"],
                      **{k: found[k] for k in JUDGED if k in found}})
     steady = {key: {str(t): _steady([sign * r[key] for r in rows if r["text"] == t]) for t in texts}
               for key, sign in SIGNS.items() if all(key in r for r in rows)}
+    rises = [rise(t, i, j, np.subtract(each[t, j], each[t, i])) for t in texts for i, j in zip(images, images[1:])]
     record = {"study": "scales", "run": str(run), "paper": m.paper.label, "data": data, "split": split,
-              "edits": len(pairs), "rows": rows, "steady": steady,
+              "edits": len(pairs), "rows": rows, "steady": steady, "rises": rises,
               "picture": _grid(m, pairs, texts, images)}
     return _written(record, Path(out), "scales", scales_page(record))
+
+
+def rise(text: float, image: float, then: float, more: np.ndarray) -> dict[str, Any]:
+    """What one rise of the picture's scale adds to the change beside the edits, by edit in `more` [N], the same noise
+    under both: its mean and, where there are edits enough, its interval over edits (`metrics.resample.interval`)."""
+    more = more[~np.isnan(more)]
+    drawn = weights(len(more), seed_of("scales")) @ more / len(more) if len(more) else np.zeros(0)
+    return {"text": text, "from": image, "to": then, "more": float(more.mean()) if len(more) else None,
+            "interval": interval(drawn, len(more))}
 
 
 def _steady(values: Sequence[float]) -> bool:
@@ -192,7 +205,17 @@ def scales_answer(r: dict[str, Any]) -> str:
     return (f"What else changes falls with every rise of the picture's scale at {sum(falls.values())} of {len(falls)} "
             f"scales of the sentence, and is least at {', '.join(f'{x:g}' for x in least)}; most edits were made at "
             f"{best['text']:g} and {best['image']:g}: {best['right']:.3f}, with a change of {best['background']:.3f} "
-            "beside them." + _judged(r["steady"]))
+            "beside them." + _turns(r["rises"]) + _judged(r["steady"]))
+
+
+def _turns(rises: Sequence[dict[str, Any]]) -> str:
+    """How many rises are more than chance, either way."""
+    known = [x["interval"] for x in rises if x["interval"] is not None]
+    if not known:
+        return ""
+    down, up = sum(high < 0 for _, high in known), sum(low > 0 for low, _ in known)
+    return (f" Edit by edit, of {len(known)} rises {down} lessen it and {up} add to it beyond chance (intervals of "
+            "95 % over edits).")
 
 
 def _judged(steady: dict[str, dict[str, bool]]) -> str:
@@ -228,7 +251,12 @@ def scales_page(r: dict[str, Any]) -> str:
     return _page("What two scales trade", scales_answer(r), f"{r['paper']}, {r['edits']} edits of {r['data']} "
                  f"({r['split']}).", charts.legend(lines), tag("div", *parts, cls="two"), figure,
                  _rows(heads, [(x["text"], x["image"], x["right"], x["background"], *(x[k] for k in judged))
-                               for x in r["rows"]]))
+                               for x in r["rows"]]),
+                 remark("What each rise of the picture's scale adds to the change beside the edits, edit by edit:"),
+                 _rows(("sentence", "picture from", "to", "more change", "interval"),
+                       [(x["text"], x["from"], x["to"], None if x["more"] is None else f"{x['more']:+.4f}",
+                         x["interval"] and f"{x['interval'][0]:+.4f} to {x['interval'][1]:+.4f}")
+                        for x in r["rises"]]))
 
 
 def steps_answer(r: dict[str, Any]) -> str:

@@ -12,10 +12,20 @@ from ...core.sentence import many
 from ..doctor import Report, SplitFigures
 from ..finding import each_of
 from ..records import DataWarning, Fault
-from . import folders, published
+from . import folders, paired, published
 from .drawn import KINDS, is_drawn
 from .open import counts, is_made, open_edits, splits, weighed
 from .open import is_edits as knows
+
+
+def near_miss(where: str | Path) -> DataError | None:
+    """What keeps a folder that is meant for edits from being one; None of any other."""
+    path = Path(where).expanduser()
+    said = published.near_miss(path) if path.is_dir() else ""
+    mend = ("write edits.csv with before, after, instruction, or prompts.txt with a line a picture; where its folders "
+            "are classes, call them otherwise" if paired.are_partners(path) else "mend that, or name the folder that "
+            "holds them")
+    return DataError(str(where), f"holds no edits: {said}", mend) if said else None
 
 
 def examine(
@@ -94,4 +104,4 @@ def _examined(data: folders.Folder, i: int, split: str, seen: dict[bytes, tuple[
     return found
 
 
-__all__ = ["examine", "knows"]
+__all__ = ["examine", "knows", "near_miss"]

@@ -22,7 +22,7 @@ from PIL import Image
 
 from ...core.samples import DataError, Info
 from ..files import SPLIT_OF, SPLITS
-from ..images import header, read_image, safe_join
+from ..images import header, read_image, safe_join, subfolders
 from ..readers.documents import load_json
 from ..records import DataWarning, Fault
 from .pairs import Pair, info_of, same_size
@@ -31,6 +31,7 @@ SHARES = {"train": (0.0, 0.9), "val": (0.9, 0.95), "test": (0.95, 1.0)}
 OPAQUE = "has no clear pixel, so that nothing of its picture may change"
 F = TypeVar("F", bound="Folder")
 T = TypeVar("T")
+FEW = 20  # folders that are looked into for what they lack
 MISSING, SIZES, EMPTY, RECORD, MASK = "missing partner", "other size", "empty instruction", "record", "unusable mask"
 
 
@@ -165,6 +166,18 @@ def format_at(path: Path) -> str:
     return "magicbrush" if _turns(path) else ""
 
 
+def unlike(path: Path) -> str:
+    """What one of these layouts lacks, in words; "" of any other folder."""
+    if format_at(path) or not path.is_dir():
+        return ""
+    if told := [n for n in subfolders(path)[:FEW] if (path / n / "prompt.json").is_file()]:
+        return (f"{told[0]}/prompt.json is there, and no seeds.json, which lists the folders and their pictures "
+                f'([["{told[0]}", ["SEED", ...]], ...])')
+    sessions = next(iter(sorted([*path.glob("edit_sessions.json"), *path.glob("*/edit_sessions.json")])), None)
+    return "" if sessions is None else (f"{sessions.relative_to(path).as_posix()} is there, and no edit_turns.json, "
+                                        "MagicBrush's list of single edits, which is what is read")
+
+
 def _turns(path: Path) -> dict[str, Path]:
     """split -> edit_turns.json."""
     if (path / "edit_turns.json").is_file():
@@ -221,9 +234,14 @@ def sound(folder: F) -> F:
 def list_of(path: Path) -> tuple[list[Any], str]:
     """The records of a JSON list and the sha256 of its bytes. Raises `DataError` for anything else."""
     records, digest = load_json(path)
+    return as_list(records, path), digest
+
+
+def as_list(records: Any, path: Path) -> list[Any]:
+    """What a file holds, where it is a list. Raises `DataError`."""
     if not isinstance(records, list):
         raise DataError(str(path), f"holds a {type(records).__name__} and no list of edits", "fetch the file again")
-    return records, digest
+    return records
 
 
 def part_of(records: list[Any], split: str) -> tuple[int, list[Any]]:
@@ -298,5 +316,5 @@ def _brushed(path: Path, split: str, follow_links: bool) -> Folder:
     return out
 
 
-__all__ = ["MASK", "MISSING", "OPAQUE", "RECORD", "Entry", "Folder", "alone", "format_at", "have", "list_of",
-           "lists_at", "open_folder", "part_of", "sound", "splits_at"]
+__all__ = ["MASK", "MISSING", "OPAQUE", "RECORD", "Entry", "Folder", "alone", "as_list", "format_at", "have", "list_of",
+           "lists_at", "open_folder", "part_of", "sound", "splits_at", "unlike"]

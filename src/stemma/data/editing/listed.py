@@ -1,7 +1,9 @@
 """Lists of edits, a record each: what a person writes down, and what GIER and others publish.
 
-A list is JSON ([{...}, ...]), JSON lines or CSV and is called edits, pairs, metadata, GIER, GIER_new, meta_info or
-magic_train; or train, val, test. It lies in the folder, or in a folder of its split below it. A record says
+A list is JSON ([{...}, ...]), JSON lines, CSV or TSV and is called edits, pairs, metadata, GIER, GIER_new, meta_info
+or magic_train; or train, val, test. It lies in the folder, or in a folder of its split below it. A JSON called edits or
+pairs may also hold its list under a name, its records by their names, a list a column, or a record a line. A record
+says
 
 before        input, source, original or before, also as input_image, input_image_file_name, image_before and so on;
               else image or file_name, as Hugging Face's imagefolder has it
@@ -28,13 +30,17 @@ from typing import Any
 from ...core.samples import DataError
 from ..files import SPLIT_OF, SPLITS, head_of, read_bytes, rows_of, text_of
 from ..finding import Pictures
+from ..images import listing
+from ..readers.documents import load_json
 from ..records import Fault
 from . import folders
-from .folders import RECORD, Entry, Folder, list_of
+from .folders import RECORD, Entry, Folder, as_list
 from .pairs import Pair
 
 STEMS = ("edits", "pairs", "metadata", "GIER", "GIER_new", "meta_info", "magic_train")
-ENDINGS = (".json", ".jsonl", ".csv")
+OWN = STEMS[:2]  # names that people give: what is called so is a list of edits and nothing else
+TABLES, LINES = (".csv", ".tsv"), (".jsonl", ".ndjson")
+ENDINGS = (".json", *LINES, *TABLES)
 _NAMES = {
     "before": ("before", "input", "source", "original", "image", "file_name", "filename"),
     "after": ("after", "output", "edited", "target", "result"),
@@ -71,11 +77,20 @@ def lists_at(path: Path) -> dict[str, Path]:
 
 
 def unlike(path: Path) -> str:
-    """What keeps the first file that is called as a list of edits from being one, in words; "" where none is."""
-    for _, file in _places(path):
+    """What keeps a file that is called as a list of edits from being one, or is one but for its name or kind, in words;
+    "" where none is."""
+    places = [file for _, file in _places(path)]
+    for file in places:
         if names := _names(file):
             lack = " and no ".join(k for k in _NAMES if k not in _columns(names))
             return f"{file.relative_to(path).as_posix()} names no {lack} among {', '.join(dict.fromkeys(names))[:200]}"
+    if empty := next((f for f in places if f.stem in OWN and f.is_file()), None):
+        return f"{empty.name} is empty, or begins as no list of records does"
+    for name in listing(path, (*ENDINGS, ".parquet")) if path.is_dir() else ():
+        if name.lower().endswith(".parquet"):
+            return f"{name} is Parquet, which is not read: write it as {OWN[0]}.csv"
+        if path / name not in places and len(_columns(_names(path / name))) == len(_NAMES):
+            return f"{name} would be a list of edits if it were called {OWN[0]}{Path(name).suffix}"
     return ""
 
 
@@ -90,11 +105,12 @@ def _names(file: Path) -> list[str]:
     """The names in the head of a list, of its columns or of its first records; none of a file that begins otherwise."""
     try:
         head = head_of(file, _HEAD).lstrip()
-        if file.suffix == ".csv":
+        if file.suffix.lower() in TABLES:
             return next(iter(rows_of(head.partition("\n")[0], file)), [])
     except (OSError, ValueError, DataError):
         return []
-    return re.findall(r'"([\w -]+)"\s*:', head) if head[:1] == ("[" if file.suffix == ".json" else "{") else []
+    begins = "{" if file.suffix.lower() in LINES else "[{" if file.stem in OWN else "["
+    return re.findall(r'"([\w -]+)"\s*:', head) if head and head[0] in begins else []
 
 
 def _columns(names: list[str]) -> dict[str, str]:
@@ -122,15 +138,34 @@ def _split(record: Any) -> str:
 def _records(file: Path) -> tuple[list[tuple[str, Any]], str]:
     """((where it stands, the record) of each, the file's sha256). Raises `DataError` for a file that is no such list;
     a line that is no JSON is its text."""
-    if file.suffix == ".json":
-        records, digest = list_of(file)
-        return [(f"entry {n}", r) for n, r in enumerate(records)], digest
     raw = read_bytes(file)
     digest, text = hashlib.sha256(raw).hexdigest(), text_of(raw, file)
-    if file.suffix == ".jsonl":
+    if file.suffix in LINES or file.suffix == ".json" and _by_line(text):
         return [(f"line {n}", _json(s)) for n, s in enumerate(text.split("\n"), 1) if s.strip()], digest
+    if file.suffix == ".json":
+        return [(f"entry {n}", r) for n, r in enumerate(as_list(_unwrapped(load_json(file)[0]), file))], digest
     rows = rows_of(text, file)
     return [(f"line {n}", dict(zip(rows[0], row))) for n, row in enumerate(rows[1:], 2) if any(row)], digest
+
+
+def _by_line(text: str) -> bool:
+    """Whether a JSON has a record a line."""
+    first, _, rest = text.strip().partition("\n")
+    return rest.lstrip()[:1] == "{" and isinstance(_json(first), dict)
+
+
+def _unwrapped(document: Any) -> Any:
+    """The records of a document: itself, its columns put together, the one list of records in it, or what its names
+    stand for."""
+    if not isinstance(document, dict):
+        return document
+    of = list(document.values())
+    if len(_columns(list(document))) == len(_NAMES):
+        columns = [list(v.values()) if isinstance(v, dict) else v for v in of]
+        if all(isinstance(v, list) and len(v) == len(columns[0]) for v in columns):
+            return [dict(zip(document, row)) for row in zip(*columns)]
+    inner = [v for v in of if isinstance(v, list) and v and isinstance(v[0], dict)]
+    return inner[0] if len(inner) == 1 else of if of and all(isinstance(v, dict) for v in of) else document
 
 
 def _json(line: str) -> Any:

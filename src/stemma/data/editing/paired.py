@@ -47,6 +47,16 @@ def unlike(path: Path) -> str:
     return f"{sides[0]} and {sides[1]} are there, and no text says what is to be done" if sides is not None else ""
 
 
+def are_partners(path: Path) -> bool:
+    """Whether a folder holds two folders, called as those of before and after, most of whose pictures have a partner in
+    the other."""
+    sides = _both(path) if path.is_dir() else None
+    if sides is None:
+        return False
+    first, then = ({_key(f) for f in walk(path / side, SUFFIXES)} for side in sides)
+    return 2 * len(first & then) > len(first | then)
+
+
 def _texts(at: Path, sides: Sides) -> list[str]:
     """The text files that say what is to be done: the one for all alone, else one a pair."""
     every = walk(at, (".txt",))
@@ -143,4 +153,4 @@ def _counted(key: str) -> list[tuple[int, str]]:
     return [(int(p), "") if p.isdecimal() else (-1, p) for p in re.split(r"(\d+)", key)]
 
 
-__all__ = ["open_paired", "roots", "splits_at", "unlike"]
+__all__ = ["are_partners", "open_paired", "roots", "splits_at", "unlike"]

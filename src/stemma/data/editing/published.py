@@ -6,6 +6,8 @@ from __future__ import annotations
 import functools
 from pathlib import Path
 
+from .. import around
+from ..images import walk
 from . import folders, listed, paired, referred, removed, restored
 from .folders import Folder
 
@@ -26,7 +28,19 @@ def format_at(path: Path) -> str:
 
 def unlike(path: Path) -> str:
     """What keeps a folder that looks like one of edits from being one, in words; "" of any other."""
-    return listed.unlike(path) or paired.unlike(path)
+    return folders.unlike(path) or listed.unlike(path) or paired.unlike(path) or _below(path)
+
+
+def near_miss(path: Path) -> str:
+    """The same of a folder that is meant for edits, whatever else it could be taken for; "" of any other."""
+    return folders.unlike(path) or (unlike(path) if paired.are_partners(path) else _below(path))
+
+
+def _below(path: Path) -> str:
+    """Which folders below hold edits, where most of a folder's pictures lie in them."""
+    found = around.below(path, lambda p: [kind] if (kind := format_at(p)) else []) if path.is_dir() else []
+    most = found and 2 * sum(len(walk(p)) for p, _ in found) > len(walk(path))
+    return f"{around.said(found)} below it {'do' if len(found) > 1 else 'does'}" if most else ""
 
 
 def splits_at(path: Path) -> tuple[str, ...]:
@@ -68,4 +82,4 @@ def open_sound(path: Path, split: str, follow_links: bool = False) -> Folder:
     return _checked(str(path), split, follow_links, tuple(p.stat().st_mtime for p in lists))
 
 
-__all__ = ["format_at", "open_folder", "open_sound", "splits_at", "unlike"]
+__all__ = ["format_at", "near_miss", "open_folder", "open_sound", "splits_at", "unlike"]

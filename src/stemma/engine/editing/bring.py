@@ -7,6 +7,7 @@ new channels' weights are zero and the bias is kept, so that it says what it sai
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -17,12 +18,13 @@ from ...core import paper as papers
 from ...core.paper import Paper
 from ...core.types import StemmaError
 from ...data.editing.pairs import info_of
+from ...parts.editing.noise import Noise
 from ...parts.editing.published import library
 from ..running import checkpoint
 from ..running.foreign import read_state
 
 NAMES = {"unet": "diffusion_pytorch_model", "vae": "diffusion_pytorch_model", "text_encoder": "model"}
-FREE = ("sample_size", "force_upcast", "in_channels")  # of a configuration: says nothing of the network that we build
+FREE = ("sample_size", "force_upcast", "in_channels", "scaling_factor")  # settings of ours, or nothing of the build
 LDM = {"unet": "model.diffusion_model.", "vae": "first_stage_model.", "text_encoder": "cond_stage_model.transformer."}
 AIMS = {"epsilon": "eps", "v_prediction": "v", "sample": "x0"}
 GROWS = {"scaled_linear": "scaled-linear", "linear": "linear", "squaredcos_cap_v2": "cosine"}  # how the noise does
@@ -55,11 +57,16 @@ def bring(source: str | Path, paper: str | Paper = "instruct-pix2pix", preset: s
         if name == "unet":
             state = widened(state, own.conv_in.in_channels)
         bare = own.state_dict()
-        if name == "text_encoder":  # whose names gain or lose a first word from version to version
-            state = {_matching(k, bare): v for k, v in state.items()}
+        if name == "text_encoder":  # whose names gain or lose a first word; a projection is of no word of a sentence
+            state = {_matching(k, bare): v for k, v in state.items() if k != "text_projection.weight"}
         _fits(state, bare, f"{source}, {name}")
         own.load_state_dict(state)
     return model
+
+
+def alike(said: Tensor, ours: Tensor) -> bool:
+    """Whether two courses of noise are one, as far as half precision tells."""
+    return said.shape == ours.shape and bool((said.double() - ours).abs().max() < 2e-3)
 
 
 def widened(state: State, channels: int) -> State:
@@ -97,16 +104,20 @@ def _object(file: Path) -> dict[str, Any]:
 
 
 def _weights(folder: Path, stem: str) -> list[Path]:
-    """The files of one network: STEM.safetensors, else its parts (-00001-of-00002), else its one variant (.fp16)."""
-    if (file := folder / f"{stem}.safetensors").is_file():
-        return [file]
-    if parts := sorted(folder.glob(f"{stem}-*-of-*.safetensors")):
-        return parts
-    variants = sorted(folder.glob(f"{stem}.*.safetensors"))
-    if len(variants) > 1:
-        raise StemmaError(f"{folder} holds {' and '.join(v.name for v in variants)}: call the one that is meant "
-                          f"{file.name}")
-    return variants or [file]
+    """The files of one network: STEM.safetensors, else its parts (-00001-of-00002), else the same of its one variant
+    (STEM.fp16...). Raises `StemmaError` where parts are missing, and for several variants."""
+    kinds: dict[str, dict[str, list[Path]]] = {}  # variant -> of how many parts, "" for the whole -> files
+    for file in sorted(folder.glob(f"{stem}*.safetensors")):
+        if found := re.fullmatch(r"(\.[^.]+?)?(?:-\d+-of-(\d+))?", file.name[len(stem) : -len(file.suffix)]):
+            kinds.setdefault(found[1] or "", {}).setdefault(found[2] or "", []).append(file)
+    if "" not in kinds and len(kinds) > 1:
+        raise StemmaError(f"{folder} holds {' and '.join(of[min(of)][0].name for of in kinds.values())}: call the one "
+                          f"that is meant {stem}.safetensors")
+    of = kinds.get("") or next(iter(kinds.values()), {"": [folder / f"{stem}.safetensors"]})
+    count = min(of)
+    if count and len(of[count]) != int(count):
+        raise StemmaError(f"{folder} holds {len(of[count])} of the {int(count)} parts of {stem}: fetch the others")
+    return of[count]
 
 
 def _tensors(file: Path) -> State:
@@ -126,6 +137,9 @@ def _tensors(file: Path) -> State:
 def _file(file: Path) -> tuple[dict[str, State], dict[str, dict[str, Any]]]:
     """The release's one file, its averaged weights where it has them. Its configuration is told by shapes."""
     every = _tensors(file)
+    if other := next((k for k in every if k.startswith(("cond_stage_model.model.", "conditioner."))), None):
+        raise StemmaError(f"{file} holds {other}, of a text encoder that is not Stable Diffusion 1's: checkpoints of "
+                          "that one are read")
     if not all(any(k.startswith(p) for k in every) for p in LDM.values()):
         lack = [p for p in LDM.values() if not any(k.startswith(p) for k in every)]
         raise StemmaError(f"{file} is not the one file of a latent diffusion model: nothing in it is called "
@@ -140,11 +154,19 @@ def _file(file: Path) -> tuple[dict[str, State], dict[str, dict[str, Any]]]:
 def _sorted(every: State) -> tuple[dict[str, State], dict[str, dict[str, Any]]]:
     """The three networks under diffusers' names. Raises `KeyError` for what is missing."""
     parts = {name: {k.removeprefix(p): v for k, v in every.items() if k.startswith(p)} for name, p in LDM.items()}
+    if "alphas_cumprod" in every and not alike(every["alphas_cumprod"], Noise().alphas()):
+        raise StemmaError("alphas_cumprod in the file is of noise that grows otherwise than Stable Diffusion's, and "
+                          "noise is not made so here")
     mean = {k: every.get("model_ema.diffusion_model" + k.replace(".", "")) for k in parts["unet"]}
     if all(v is not None for v in mean.values()):
         parts["unet"] = {k: v for k, v in mean.items() if v is not None}
+    elif lack := [k for k, v in mean.items() if v is None] if any(v is not None for v in mean.values()) else []:
+        raise StemmaError(f"the file holds averaged weights (model_ema.), but {len(lack)} of {len(mean)} are missing, "
+                          f"{lack[0]} among them: fetch it again")
     convert = library("diffusers.loaders.single_file_utils")
     configs = {"unet": _unet_config(parts["unet"]), "vae": _vae_config(parts["vae"])}
+    if (scale := every.get("scale_factor")) is not None and scale.numel() == 1:
+        configs["vae"]["scaling_factor"] = round(float(scale), 5)
     states = {
         "unet": convert.convert_ldm_unet_checkpoint({LDM["unet"] + k: v for k, v in parts["unet"].items()},
                                                     configs["unet"]),
@@ -294,4 +316,4 @@ def saved(source: str | Path, target: str | Path, **options: Any) -> nn.Module:
     return model
 
 
-__all__ = ["bring", "saved", "widened"]
+__all__ = ["alike", "bring", "saved", "widened"]

@@ -146,14 +146,15 @@ def _batches(pairs: Pairs, size: int, batch: int) -> Iterator[tuple[list[int], l
 
 def measure(pairs: Pairs, size: int, make: Made, batch: int = 50, device: str = "cpu",
             watch: Stopwatch | None = None, reader: nn.Module | None = None,
-            judge: Clip | None = None) -> dict[str, Any]:
+            judge: Clip | None = None, rows: list[dict[str, float | None]] | None = None) -> dict[str, Any]:
     """Means over edits, in all and by kind ("by_kind"). right: share that was made. background: mean change of what
     should stay. direction: cosine with the change that was asked for. iou, found, distance (pixels of the network),
     false_area: of masks, of points, of what is not there; framed: share of marked things whose box is found; iou_read,
     found_read: what `reader` sees of them; ciou: pixels that were marked rightly in all over those that either is.
     pck, oks: of joints, within a fifth of the longer side of the person's box, and COCO's similarity. psnr, ssim: of
     pictures that were mended. clip_direction, clip_picture: whether pictures changed as their captions
-    did, and how alike they are before and after, where a `judge` is there and captions are."""
+    did, and how alike they are before and after, where a `judge` is there and captions are. rows: to which the measures
+    of each edit are put."""
     each: list[tuple[str, dict[str, float | None]]] = []
     count = 0
     for index, read, both in _batches(pairs, size, batch):
@@ -166,8 +167,10 @@ def measure(pairs: Pairs, size: int, make: Made, batch: int = 50, device: str = 
             watch.lap()
         said = _judged(judge, read, both[:, 0], made) if judge is not None else {}
         for k, pair in enumerate(read):
-            each.append((pair.kind, said.get(k, {})))
-            each.append((pair.kind, scored(pair, both[k, 0].numpy(), both[k, 1].numpy(), made[k].numpy(), seen[k])))
+            own = scored(pair, both[k, 0].numpy(), both[k, 1].numpy(), made[k].numpy(), seen[k]) | said.get(k, {})
+            each.append((pair.kind, own))
+            if rows is not None:
+                rows.append(own)
         count += len(read)
     return {**means(each), "edits": count}
 

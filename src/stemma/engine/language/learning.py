@@ -68,6 +68,7 @@ class Learner(Loop):
         with self.wishes.watched():
             left = lambda whole: f"at step {self.steps}" if whole else f"in the midst of step {self.steps + 1}"
             ending = Ending(self.wishes, self._save, self._record, self.bar.line, left)
+            begun = self.spent
             try:
                 with ending.within():
                     self._find_price()
@@ -83,7 +84,7 @@ class Learner(Loop):
                         self.corpus.counted(self.model)
                     self._validate()
                     self._save()
-                    ending.finished(self.budget.cut(self.spent))
+                    ending.finished(self.budget.cut(self.spent, begun))
             finally:
                 self.bar.stop()
 

@@ -102,11 +102,15 @@ class Budget:
     def _own(self, spent: Spent) -> float:
         return float(getattr(spent, self.unit)) / self.amount
 
-    def cut(self, spent: Spent) -> str | None:
-        """Where wall time ended it before the amount was used, as a sentence; None where it did not."""
+    def cut(self, spent: Spent, begun: Spent | None = None) -> str | None:
+        """Where wall time ended it before the amount was used, as a sentence; None where it did not. begun: what was
+        spent when it was taken up again, where that was all."""
         if self.wall is None or spent.wall < self.wall or self._own(spent) >= 1:
             return None
-        return f"wall time of {self.wall:g} s ran out at {100 * self._own(spent):.0f} % of the budget of {self}"
+        more = begun is None or (spent.steps, spent.images) != (begun.steps, begun.images)
+        none = "" if more or begun is None else (f": {begun.wall:.0f} s were spent before, so that nothing more was "
+                                                 "learned; --wall counts all that a run takes")
+        return f"wall time of {self.wall:g} s ran out at {100 * self._own(spent):.0f} % of the budget of {self}{none}"
 
     def over(self, record: dict[str, Any]) -> bool:
         """Whether a finished training of this record (run.json) would not be longer under this budget."""

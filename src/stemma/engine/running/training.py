@@ -126,6 +126,7 @@ class Training(ABC):
         ending = Ending(self.wishes, lambda: self._save(final=True), self._record, self.bar.line,
                         lambda whole: f"at step {self.steps if whole else max(self.saved_at, 0)}")
         batches: Any = None
+        begun = self.spent
         try:
             with ending.within(), devices.repeatable(self.plan.deterministic):
                 with self.wishes.anywhere(self.control is None):
@@ -150,7 +151,7 @@ class Training(ABC):
                     self._measured()
                 self._save(final=True)
                 self._mend_prices()
-                ending.finished(self.plan.budget.cut(self.spent))
+                ending.finished(self.plan.budget.cut(self.spent, begun))
         except Exception as error:
             if not memory.full(error):
                 raise

@@ -209,6 +209,7 @@ class Agent(Loop):
     def _go(self) -> None:
         ending = Ending(self.wishes, self._save, self._record, self.bar.line,
                         lambda whole: f"at step {self.steps}" if whole else f"in the midst of step {self.steps + 1}")
+        begun = self.spent
         try:
             with ending.within():
                 self._between()  # what was due when it was told to end
@@ -225,7 +226,7 @@ class Agent(Loop):
                     self.closed_at = self.tick
                 self._save()
                 self.prices.settle()
-                ending.finished(self.budget.cut(self.spent))
+                ending.finished(self.budget.cut(self.spent, begun))
         finally:
             self.bar.stop()
 
