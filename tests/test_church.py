@@ -59,7 +59,14 @@ def test_what_a_program_gives(text: str, wanted: str) -> None:
     ("(define (f) (f)) (f)", "steps|deep"), ("(define (f x) (f (append x x))) (f '(1))", "things"),
     ("(define (f x) (+ 1 (f x))) (f 1)", "deep|steps"), ("(repeat 1000000000 flip)", "things"), ("(range 1 1000000000)", "things"),
     ("(" * 300 + ")" * 300, "deep"), ("", "nothing to run"), ("(condition #f)", "held in none"),
-    ("(define (f x) (f (string-append x x))) (f \"ab\")", "things"), ("(list-elt '(a) 0)", "takes other|range"),
+    ("(define (f x) (f (string-append x x))) (f \"ab\")", "things"), ("(list-elt '(a) 0)", "fewer things"),
+    ("\n`(a ,b)", "line 2: `: quasi-quote is not"), ("(list ,x)", "quasi-quote is not"), ("#(1 2)", "there are #t and #f"),
+    ("(list #\\a)", "there are #t and #f"), ("(list 'a '", "not closed"), ("1 '", "a quote at the end"),
+    ("\ufeff(+ 1 2)", "cannot be seen"), ("\x1b[31m", "cannot be seen"), ("(car \"\x1b[31m\")", "cannot be seen"),
+    ("(lambda 5 1)", "arguments are names"), ("(lambda \"\" 1)", "arguments are names"), ("(define (f . 3) 1)", "arguments are names"),
+    ("(+ \"two\nlines\" 1)", "is no number"), ("((make-gensym \"a b\"))", "cannot begin a name"),
+    ("(define f (mem (lambda (x) (f (+ x 1))))) (f 0)", "deep|steps"), ("(length '(1 . 2))", "is no list"),
+    ("(condition (= (gaussian 0 1) 1)) (query 1)", "held in none"),
 ])
 def test_what_goes_wrong_gets_one_line_and_an_end(text: str, why: str | None) -> None:
     if why is None:
@@ -82,6 +89,8 @@ def test_programs_are_written_as_they_are_read(name: str) -> None:
     assert read("\n".join(map(write, forms))) == forms
     assert [write(x) for x in read(write(forms[-1]))] == [write(forms[-1])]
     assert write(Pair(Symbol("a"), "b\"c")) == '(a . "b\\"c")' and read('"b\\"c"') == ['b"c']
+    for said in ("two\nlines", "a\\", "\\n", '\\"', "\t'\r"):
+        assert read(write(said)) == [said] and write(said).isprintable()
 
 
 @pytest.mark.parametrize("text, wanted", [
