@@ -382,7 +382,7 @@ def test_a_language_model_is_asked_at_its_server(monkeypatch: pytest.MonkeyPatch
     server = HTTPServer(("127.0.0.1", 0), Answers)
     Thread(target=server.serve_forever, daemon=True).start()
     path = f"http://127.0.0.1:{server.server_port}"
-    net = SimpleNamespace(path=path, examples=3, tokens=40, temperature=0.0)
+    net = SimpleNamespace(path=path, examples=3, tokens=40, temperature=0.0, shown="evenly")
     assert runtime.ask(net, DOMAINS["tug-of-war"], "how strong is tom?", 0.7, 5) == "(query (strength 'tom))"
     assert heard[0]["seed"] == 5 and heard[0]["temperature"] == 0.7 and "root ::=" in heard[0]["grammar"]
     assert heard[0]["prompt"].endswith(";; how strong is tom?\n")
@@ -411,6 +411,10 @@ def test_a_language_model_that_is_not_there_gets_one_line(tmp_path: Path) -> Non
     for path, why in ((tmp_path / "none.gguf", "no language model at|needs the package"), (file, "is no GGUF|needs the package")):
         with pytest.raises(StemmaError, match=why):
             runtime.runtime_at(str(path))
+    file.write_bytes(b"GGUF")
+    with pytest.raises(StemmaError, match="may be cut short|needs the package") as said:
+        runtime.runtime_at(str(file))
+    assert "\n" not in str(said.value)
 
 
 GGUF = os.environ.get("STEMMA_GGUF", "")
