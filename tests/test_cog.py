@@ -279,6 +279,14 @@ def test_released_files_are_read_and_nothing_in_them_is_run(tmp_path: Path, prot
     (tmp_path / "levels.json").write_text('[["a", "b"], ["b"]]')
     with pytest.raises(DataError, match="two levels"):
         read_levels(tmp_path / "levels.json")
+    for said in ([], {}, [[]], [[1]], ["a"]):
+        (tmp_path / "levels.json").write_text(json.dumps(said))
+        with pytest.raises(DataError, match="no list of lists"):
+            read_levels(tmp_path / "levels.json")
+    for halves in (3, {"train": ["a"]}, {"train": 3, "test": 4}, {"train": "a", "test": "b"}):
+        (tmp_path / "split.json").write_text(json.dumps({"n1": halves}))
+        with pytest.raises(DataError, match="no object of concepts"):
+            read_split(tmp_path / "split.json")
 
 
 def test_levels_in_a_folder_are_data_sets(tmp_path: Path) -> None:
@@ -294,6 +302,10 @@ def test_levels_in_a_folder_are_data_sets(tmp_path: Path) -> None:
     (tmp_path / "levels.json").write_text(json.dumps(levels))
     one, other = open_sets(f"levels:{tmp_path}")
     assert (one.name, one.classes) == ("L1", ("n00000002", "n00000009")) and other.classes[0] == "n00000005"
+    (tmp_path / "levels.json").write_text(json.dumps([levels[0], levels[1][:1]]))
+    with pytest.raises(DataError, match="L2: has labels of 1 class"):
+        open_sets(f"levels:{tmp_path}")
+    (tmp_path / "levels.json").write_text(json.dumps(levels))
     (tmp_path / "split.pkl").write_bytes(pickle.dumps(split))
     one, _ = open_sets(f"levels:{tmp_path}")
     assert {s: len(p) for s, p in one.parts.items()} == {"train": 10, "val": 2, "test": 4}

@@ -221,7 +221,7 @@ def read_levels(file: str | Path) -> list[list[str]]:
     """The levels of a mapping file: a list of lists of concepts, as JSON or as CoG released it (a pickle, of which
     lists, texts and numbers are read and nothing is run). Raises `DataError`."""
     said = _plain(Path(file))
-    if not (isinstance(said, list) and all(isinstance(v, list) and v and all(isinstance(c, str) for c in v)
+    if not (isinstance(said, list) and said and all(isinstance(v, list) and v and all(isinstance(c, str) for c in v)
                                            for v in said)):
         raise DataError(str(file), "is no list of lists of concepts", "write [[\"n02084071\", ...], ...]")
     every = [c for level in said for c in level]
@@ -233,7 +233,8 @@ def read_levels(file: str | Path) -> list[list[str]]:
 def read_split(file: str | Path) -> dict[str, dict[str, list[str]]]:
     """The split file: concept -> {"train": names of files, "test": names of files}; as `read_levels`."""
     said = _plain(Path(file))
-    if not (isinstance(said, dict) and all(isinstance(v, dict) and {"train", "test"} <= set(v) for v in said.values())):
+    if not (isinstance(said, dict) and all(isinstance(v, dict) and all(isinstance(v.get(s), list) for s in (
+            "train", "test")) for v in said.values())):
         raise DataError(str(file), "is no object of concepts with train and test", "write {\"n02084071\": {\"train\": "
                         "[...], \"test\": [...]}, ...}")
     return {str(k): {s: [str(f) for f in v[s]] for s in ("train", "test")} for k, v in said.items()}
