@@ -179,7 +179,8 @@ def systems_of(a: argparse.Namespace) -> dict[str, Asked]:
         systems["trained"] = lambda d, s: lambda t, k: subject.translate(models[d.name], d, [s], t, k)[0]
     systems["grammar"] = lambda d, s: lambda t, k: meanings.parsed(d, s)
     if a.model:
-        systems[f"{Path(a.model).stem}{' alike' * (a.shown == 'alike')}"] = lambda d, s: lambda t, k: runtime.ask(net, d, s, t, k)
+        name = Path(a.model).stem + " alike" * (a.shown == "alike")
+        systems[name] = lambda d, s: lambda t, k: runtime.ask(net, d, s, t, k)
     return systems
 
 

@@ -51,7 +51,7 @@ def kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 def dictionary(folder: Path) -> dict[str, str]:
     """Write TREE as WordNet's dictionary files, offsets and all; {name: concept}."""
-    folder.mkdir(parents=True)
+    folder.mkdir(parents=True, exist_ok=True)
     head = "  1 a licence\n"
     line = lambda name, at, parents: (f"{at[name]:08d} 03 n 01 {name} 0 {len(parents):03d} "  # noqa: E731
                                       + "".join(f"@ {at[p]:08d} n 0000 " for p in parents) + "| what it is  \n")
@@ -241,6 +241,25 @@ def test_the_study_is_a_command(tmp_path: Path, capsys: pytest.CaptureFixture[st
     with pytest.raises(SystemExit) as stop:
         interrupts.command(lambda: study.main([str(tmp_path / "wn")]))
     assert stop.value.code == 2 and "line 1" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(("file", "change", "why"), [
+    ("data.noun", lambda s: s.replace("entity 0 000 |", "entity 0 001 @ 00000053 n 0000 |"), "kind of itself"),
+    ("index.sense", lambda s: s + "dog%1:03:00:: 02086723 1 42\n", "n02086723, which data.noun does not hold"),
+    ("seen.txt", lambda s: "n02086723", "not in .*WordNet 3.0"), ("seen.txt", lambda s: "\n", "holds no concept"),
+    ("pool.txt", lambda s: "", "0 concepts for 5 levels"), ("data.noun", lambda s: s + "\n", "record line 15"),
+    ("index.sense", lambda s: "dog%1:03:00:: 00000015 1 -3\n", "record line 1"), ("data.noun", lambda s: "", "names nothing"),
+])
+def test_dictionaries_of_another_kind_get_one_line(tmp_path: Path, file: str, change: Any, why: str) -> None:
+    ident = dictionary(tmp_path)
+    (tmp_path / "pool.txt").write_text("\n".join(ident.values()))
+    (tmp_path / "seen.txt").write_text(ident["bicycle"])
+    before = (tmp_path / file).read_text()
+    (tmp_path / file).write_text(change(before).replace("00000053", ident["animal"][1:]))
+    assert change(before) != before
+    with pytest.raises(StemmaError, match=why) as said:
+        study.selected(tmp_path, tmp_path / "pool.txt", tmp_path / "seen.txt")
+    assert "\n" not in str(said.value)
 
 
 @pytest.mark.parametrize("protocol", range(2, 6))
