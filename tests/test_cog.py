@@ -226,7 +226,11 @@ def test_golden_similarities_and_the_larger_pool() -> None:
         assert graph.lin(of[a], of[b], content) == pytest.approx(value, abs=5e-5)
     info = Path(timm.__file__).parent / "data" / "_info"
     found = study.selected(WORDNET, info / "imagenet21k_goog_synsets.txt", size=1000)
+    assert [n for _, n in found.steps][:3] == [21_843, 21_843, 20_844], "999 of the thousand are among them"
     assert found.steps[-1][1] == 17_255 and [len(level) for level in found.levels] == [1000] * 5
+    eligible = [c for level in study.selected(WORDNET).levels for c in level]
+    above = frozenset().union(*(graph.ancestors[c] - {c} for c in eligible))
+    assert (len(eligible), len(set(eligible) - above)) == (8_753, 7_310)
 
 
 def test_the_study_is_a_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -515,6 +519,7 @@ def test_near_concepts_are_told_better_than_far_ones(tmp_path: Path, learned: Le
     error = {n: 1 - s["linear"]["test"] for n, s in found.items()}
     random = 1 - untrained(m, open_sets("drawn:L1"), 0)["L1"]
     learned("errors, L1", error["L1"], untrained=random, at_most=0.9 * random)
+    assert random > error["L1"] + 0.15
     assert error["L5"] > error["L1"] + 0.1
     mean = lambda key: np.mean([s["grids"][key]["test"] for n, s in found.items() if n != "seen"])  # noqa: E731
     assert mean("1 a class") < mean("16 a class")

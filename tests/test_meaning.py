@@ -362,6 +362,27 @@ def test_the_adapter_asks_with_the_world_and_examples_and_takes_one_expression()
         assert runtime.ask(net, domain, "How strong is Zoe?", runtime=Stub(answer)) is None
 
 
+@each
+def test_examples_may_be_those_like_the_sentence(name: str) -> None:
+    """Of every plain form itself the likest is of that form, with its own words; held-out forms and frames are never
+    shown; how many there are is what is asked for."""
+    domain, unlike = DOMAINS[name], 0
+    plain = [i for i, t in enumerate(domain.templates) if not (t.held or t.framed)]
+    shown = lambda says, n: re.findall(r";; (.*)\n(.*)", runtime.prompt_of(  # noqa: E731
+        domain, says, n, "alike").removeprefix(domain.model))
+    allowed = {(p.says, p.means) for i in plain for p in meanings.filled(domain, i)}
+    for i in plain:
+        *before, (likest, means), (asked, _) = shown(says := meanings.filled(domain, i)[-1].says, 5)
+        assert asked == says and len(before) == 4 and {*before, (likest, means)} <= allowed
+        unlike += set(likest.split()) != set(says.split())
+    assert unlike <= 1, "but for a form that says the same in another order"
+    assert len(shown("nothing of this is known.", 99)) == len(plain) + 1
+    m = stemma.build(PAPER, "paper", classes=60, sets={"net.shown": "alike"})
+    assert m.net.shown == "alike" and stemma.build(PAPER, "paper", classes=60).net.shown == "evenly"
+    with pytest.raises((StemmaError, ValueError), match="evenly"):
+        stemma.build(PAPER, "paper", classes=60, sets={"net.shown": "often"})
+
+
 def test_a_language_model_is_asked_at_its_server(monkeypatch: pytest.MonkeyPatch) -> None:
     heard: list[dict[str, Any]] = []
 

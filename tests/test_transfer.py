@@ -99,9 +99,9 @@ def test_along_the_path_losses_rise_and_weights_fall_with_the_strength() -> None
     share = np.bincount(y) / len(y)  # under the strongest only the bias is left: the classes' shares
     strong = regression.fit(rows, torch.from_numpy(y), [1e5], 4, tolerance=1e-9)
     np.testing.assert_allclose(strong.w[0, -1].softmax(0).numpy(), share, atol=1e-4)
-    cold = regression.fit(rows, torch.from_numpy(y), [1e-4], 4, tolerance=1e-9)
-    begun = regression.fit(rows, torch.from_numpy(y), [1e-4], 4, fitted.w, tolerance=1e-9)
-    torch.testing.assert_close(cold.w[:, :-1], begun.w[:, :-1], atol=1e-4, rtol=1e-4)
+    cold = regression.fit(rows, torch.from_numpy(y), [1e-4], 4, tolerance=1e-10)
+    begun = regression.fit(rows, torch.from_numpy(y), [1e-4], 4, fitted.w, tolerance=1e-10)
+    torch.testing.assert_close(cold.w[:, :-1], begun.w[:, :-1], atol=1e-5, rtol=1e-5)
 
 
 def test_a_path_that_is_drawn_out_takes_fewer_steps_to_the_same_place() -> None:
