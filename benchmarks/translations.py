@@ -169,7 +169,7 @@ Asked = Callable[[Domain, str], Callable[[float, int], str | None]]  # a sentenc
 
 
 def systems_of(a: argparse.Namespace) -> dict[str, Asked]:
-    net = SimpleNamespace(path=a.model, examples=12, tokens=TOKENS, temperature=0.0)
+    net = SimpleNamespace(path=a.model, examples=12, tokens=TOKENS, temperature=0.0, shown=a.shown)
     systems: dict[str, Asked] = {}
     if a.runs:
         models: dict[str, Any] = {d: checkpoint.resolve(Path(a.runs) / d, "best").eval() for d in FRESH}
@@ -179,7 +179,8 @@ def systems_of(a: argparse.Namespace) -> dict[str, Asked]:
         systems["trained"] = lambda d, s: lambda t, k: subject.translate(models[d.name], d, [s], t, k)[0]
     systems["grammar"] = lambda d, s: lambda t, k: meanings.parsed(d, s)
     if a.model:
-        systems[Path(a.model).stem] = lambda d, s: lambda t, k: runtime.ask(net, d, s, t, k)
+        name = Path(a.model).stem + " alike" * (a.shown == "alike")
+        systems[name] = lambda d, s: lambda t, k: runtime.ask(net, d, s, t, k)
     return systems
 
 
@@ -291,6 +292,7 @@ def main() -> None:
         ask.add_argument(f"--{name}", default="")
     for name, value in (("each", 0), ("tries", TRIES)):
         ask.add_argument(f"--{name}", type=int, default=value)
+    ask.add_argument("--shown", choices=("evenly", "alike"), default="evenly")
     a = ask.parse_args()
     {"fresh": fresh, "prompts": prompts, "dialogues": dialogues}[a.way](a)
 

@@ -51,7 +51,7 @@ def kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 def dictionary(folder: Path) -> dict[str, str]:
     """Write TREE as WordNet's dictionary files, offsets and all; {name: concept}."""
-    folder.mkdir(parents=True)
+    folder.mkdir(parents=True, exist_ok=True)
     head = "  1 a licence\n"
     line = lambda name, at, parents: (f"{at[name]:08d} 03 n 01 {name} 0 {len(parents):03d} "  # noqa: E731
                                       + "".join(f"@ {at[p]:08d} n 0000 " for p in parents) + "| what it is  \n")
@@ -226,7 +226,11 @@ def test_golden_similarities_and_the_larger_pool() -> None:
         assert graph.lin(of[a], of[b], content) == pytest.approx(value, abs=5e-5)
     info = Path(timm.__file__).parent / "data" / "_info"
     found = study.selected(WORDNET, info / "imagenet21k_goog_synsets.txt", size=1000)
+    assert [n for _, n in found.steps][:3] == [21_843, 21_843, 20_844], "999 of the thousand are among them"
     assert found.steps[-1][1] == 17_255 and [len(level) for level in found.levels] == [1000] * 5
+    eligible = [c for level in study.selected(WORDNET).levels for c in level]
+    above = frozenset().union(*(graph.ancestors[c] - {c} for c in eligible))
+    assert (len(eligible), len(set(eligible) - above)) == (8_753, 7_310)
 
 
 def test_the_study_is_a_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -241,6 +245,25 @@ def test_the_study_is_a_command(tmp_path: Path, capsys: pytest.CaptureFixture[st
     with pytest.raises(SystemExit) as stop:
         interrupts.command(lambda: study.main([str(tmp_path / "wn")]))
     assert stop.value.code == 2 and "line 1" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(("file", "change", "why"), [
+    ("data.noun", lambda s: s.replace("entity 0 000 |", "entity 0 001 @ 00000053 n 0000 |"), "kind of itself"),
+    ("index.sense", lambda s: s + "dog%1:03:00:: 02086723 1 42\n", "n02086723, which data.noun does not hold"),
+    ("seen.txt", lambda s: "n02086723", "not in .*WordNet 3.0"), ("seen.txt", lambda s: "\n", "holds no concept"),
+    ("pool.txt", lambda s: "", "0 concepts for 5 levels"), ("data.noun", lambda s: s + "\n", "record line 15"),
+    ("index.sense", lambda s: "dog%1:03:00:: 00000015 1 -3\n", "record line 1"), ("data.noun", lambda s: "", "names nothing"),
+])
+def test_dictionaries_of_another_kind_get_one_line(tmp_path: Path, file: str, change: Any, why: str) -> None:
+    ident = dictionary(tmp_path)
+    (tmp_path / "pool.txt").write_text("\n".join(ident.values()))
+    (tmp_path / "seen.txt").write_text(ident["bicycle"])
+    before = (tmp_path / file).read_text()
+    (tmp_path / file).write_text(change(before).replace("00000053", ident["animal"][1:]))
+    assert change(before) != before
+    with pytest.raises(StemmaError, match=why) as said:
+        study.selected(tmp_path, tmp_path / "pool.txt", tmp_path / "seen.txt")
+    assert "\n" not in str(said.value)
 
 
 @pytest.mark.parametrize("protocol", range(2, 6))
@@ -279,6 +302,14 @@ def test_released_files_are_read_and_nothing_in_them_is_run(tmp_path: Path, prot
     (tmp_path / "levels.json").write_text('[["a", "b"], ["b"]]')
     with pytest.raises(DataError, match="two levels"):
         read_levels(tmp_path / "levels.json")
+    for said in ([], {}, [[]], [[1]], ["a"]):
+        (tmp_path / "levels.json").write_text(json.dumps(said))
+        with pytest.raises(DataError, match="no list of lists"):
+            read_levels(tmp_path / "levels.json")
+    for halves in (3, {"train": ["a"]}, {"train": 3, "test": 4}, {"train": "a", "test": "b"}):
+        (tmp_path / "split.json").write_text(json.dumps({"n1": halves}))
+        with pytest.raises(DataError, match="no object of concepts"):
+            read_split(tmp_path / "split.json")
 
 
 def test_levels_in_a_folder_are_data_sets(tmp_path: Path) -> None:
@@ -294,6 +325,10 @@ def test_levels_in_a_folder_are_data_sets(tmp_path: Path) -> None:
     (tmp_path / "levels.json").write_text(json.dumps(levels))
     one, other = open_sets(f"levels:{tmp_path}")
     assert (one.name, one.classes) == ("L1", ("n00000002", "n00000009")) and other.classes[0] == "n00000005"
+    (tmp_path / "levels.json").write_text(json.dumps([levels[0], levels[1][:1]]))
+    with pytest.raises(DataError, match="L2: has labels of 1 class"):
+        open_sets(f"levels:{tmp_path}")
+    (tmp_path / "levels.json").write_text(json.dumps(levels))
     (tmp_path / "split.pkl").write_bytes(pickle.dumps(split))
     one, _ = open_sets(f"levels:{tmp_path}")
     assert {s: len(p) for s, p in one.parts.items()} == {"train": 10, "val": 2, "test": 4}
@@ -484,6 +519,7 @@ def test_near_concepts_are_told_better_than_far_ones(tmp_path: Path, learned: Le
     error = {n: 1 - s["linear"]["test"] for n, s in found.items()}
     random = 1 - untrained(m, open_sets("drawn:L1"), 0)["L1"]
     learned("errors, L1", error["L1"], untrained=random, at_most=0.9 * random)
+    assert random > error["L1"] + 0.15
     assert error["L5"] > error["L1"] + 0.1
     mean = lambda key: np.mean([s["grids"][key]["test"] for n, s in found.items() if n != "seen"])  # noqa: E731
     assert mean("1 a class") < mean("16 a class")

@@ -91,7 +91,8 @@ def mean(found: list[dict[str, Any]], key: str) -> float:
 
 
 @pytest.mark.parametrize("law, preset, wanted", [
-    ("0", "paper", {"monofacts": 0.368, "missing": 0.368, "hallucination": 0.368, "miscalibration": 0.0, "bound": 0.277}),
+    ("0", "paper", {"monofacts": 0.368, "missing": 0.368, "hallucination": 0.368, "miscalibration": 0.0, "bound": 0.277,
+                    "sparsity_term": 0.030, "concentration": 0.062}),
     ("0", "good-turing", {"hallucination": 0.368, "miscalibration": 0.137, "bound": 0.139}),
     ("0", "memoriser", {"hallucination": 0.0, "miscalibration": 0.368, "bound": -0.091}),
     ("0.5", "good-turing", {"monofacts": 0.327, "missing": 0.327, "miscalibration": 0.081, "bound": 0.155}),
@@ -397,6 +398,10 @@ def test_a_world_is_drawn_as_its_law_says() -> None:
     ("facts:words=2,places=2", "more than half would be true"), ("facts:words=100000", "more sentences than can be counted"),
     ("facts:tilt=0.5", "tilt of 1 or more"), ("facts:order=sorted", "random or listed"), ("arithmetic:tilt=2", "a rule tells"),
     ("facts:words=2,places=3,facts=4,tilt=9", "first words"), ("facts:alpha=0+1", "names 2 worlds"), ("tacts", "no world of facts"),
+    ("facts:alpha=nan", "0 or more, not nan"), ("facts:alpha=inf", "at most 100, not inf"), ("facts:tilt=inf", "at most"),
+    ("facts:facts=1000000000", "at most 100,000,000"), ("facts:documents=1000000000000", "at most 100,000,000"),
+    ("facts:words=10000000,places=1", "words of at most"), ("facts:places=99", "places of at most 5"), ("facts:rare=1", "0 to 1"),
+    ("facts:alpha=1,alpha=2", "alpha is given twice"), ("facts:documents=1e9", "takes a number"), ("facts:alpha=0+", "takes a number"),
 ])
 def test_a_wrong_world_gets_one_line(data: str, why: str) -> None:
     with pytest.raises(StemmaError, match=why) as said:

@@ -362,6 +362,27 @@ def test_the_adapter_asks_with_the_world_and_examples_and_takes_one_expression()
         assert runtime.ask(net, domain, "How strong is Zoe?", runtime=Stub(answer)) is None
 
 
+@each
+def test_examples_may_be_those_like_the_sentence(name: str) -> None:
+    """Of every plain form itself the likest is of that form, with its own words; held-out forms and frames are never
+    shown; how many there are is what is asked for."""
+    domain, unlike = DOMAINS[name], 0
+    plain = [i for i, t in enumerate(domain.templates) if not (t.held or t.framed)]
+    shown = lambda says, n: re.findall(r";; (.*)\n(.*)", runtime.prompt_of(  # noqa: E731
+        domain, says, n, "alike").removeprefix(domain.model))
+    allowed = {(p.says, p.means) for i in plain for p in meanings.filled(domain, i)}
+    for i in plain:
+        *before, (likest, means), (asked, _) = shown(says := meanings.filled(domain, i)[-1].says, 5)
+        assert asked == says and len(before) == 4 and {*before, (likest, means)} <= allowed
+        unlike += set(likest.split()) != set(says.split())
+    assert unlike <= 1, "but for a form that says the same in another order"
+    assert len(shown("nothing of this is known.", 99)) == len(plain) + 1
+    m = stemma.build(PAPER, "paper", classes=60, sets={"net.shown": "alike"})
+    assert m.net.shown == "alike" and stemma.build(PAPER, "paper", classes=60).net.shown == "evenly"
+    with pytest.raises((StemmaError, ValueError), match="evenly"):
+        stemma.build(PAPER, "paper", classes=60, sets={"net.shown": "often"})
+
+
 def test_a_language_model_is_asked_at_its_server(monkeypatch: pytest.MonkeyPatch) -> None:
     heard: list[dict[str, Any]] = []
 
@@ -382,7 +403,7 @@ def test_a_language_model_is_asked_at_its_server(monkeypatch: pytest.MonkeyPatch
     server = HTTPServer(("127.0.0.1", 0), Answers)
     Thread(target=server.serve_forever, daemon=True).start()
     path = f"http://127.0.0.1:{server.server_port}"
-    net = SimpleNamespace(path=path, examples=3, tokens=40, temperature=0.0)
+    net = SimpleNamespace(path=path, examples=3, tokens=40, temperature=0.0, shown="evenly")
     assert runtime.ask(net, DOMAINS["tug-of-war"], "how strong is tom?", 0.7, 5) == "(query (strength 'tom))"
     assert heard[0]["seed"] == 5 and heard[0]["temperature"] == 0.7 and "root ::=" in heard[0]["grammar"]
     assert heard[0]["prompt"].endswith(";; how strong is tom?\n")
@@ -411,6 +432,10 @@ def test_a_language_model_that_is_not_there_gets_one_line(tmp_path: Path) -> Non
     for path, why in ((tmp_path / "none.gguf", "no language model at|needs the package"), (file, "is no GGUF|needs the package")):
         with pytest.raises(StemmaError, match=why):
             runtime.runtime_at(str(path))
+    file.write_bytes(b"GGUF")
+    with pytest.raises(StemmaError, match="may be cut short|needs the package") as said:
+        runtime.runtime_at(str(file))
+    assert "\n" not in str(said.value)
 
 
 GGUF = os.environ.get("STEMMA_GGUF", "")

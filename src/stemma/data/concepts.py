@@ -12,6 +12,7 @@ import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 from typing import Any, Literal
 
@@ -41,16 +42,15 @@ class Concepts:
 
     @cached_property
     def ancestors(self) -> dict[str, frozenset[str]]:
-        """Every concept with all that it is a kind of, itself included."""
+        """Every concept with all that it is a kind of, itself included. Raises `DataError` for one that is a kind of
+        itself by way of others."""
         found: dict[str, frozenset[str]] = {}
-
-        def of(c: str) -> frozenset[str]:
-            if c not in found:
-                found[c] = frozenset({c}).union(*(of(p) for p in self.parents[c]))
-            return found[c]
-
-        for c in self.parents:
-            of(c)
+        try:
+            for c in TopologicalSorter(self.parents).static_order():
+                found[c] = frozenset({c}).union(*(found[p] for p in self.parents[c]))
+        except CycleError as e:
+            raise DataError("the graph of concepts", f"has {e.args[1][0]}, which is a kind of itself by way of "
+                            f"{e.args[1][1]}", "restore data.noun") from None
         return found
 
     def kinds_of(self, root: str) -> set[str]:
@@ -123,7 +123,11 @@ def read_wordnet(folder: str | Path) -> Concepts:
     lost = next((p for above in parents.values() for p in above if p not in parents), None)
     if lost or not parents:
         raise DataError(str(file), f"names {lost or 'nothing'}, which it does not hold", "restore the file")
-    return Concepts(parents, names, _met(folder / "index.sense"))
+    met = _met(folder / "index.sense")
+    if other := next((c for c in met if c not in parents), None):
+        raise DataError(str(folder / "index.sense"), f"tells of {other}, which data.noun does not hold",
+                        "take both files from WordNet 3.0")
+    return Concepts(parents, names, met)
 
 
 def _met(file: Path) -> dict[str, int]:
@@ -191,6 +195,8 @@ def choose(
     "max") or the mean similarity to the seen ones and cut into as many equal groups; of each the middle `size` are
     taken (0: all).
     """
+    if not seen:
+        raise DataError("the list of what was seen", "holds no concept", "name one a line, such as n02084071")
     steps = [("in the pool", len(left := list(dict.fromkeys(pool))))]
     left = [c for c in left if c in graph.parents]
     steps.append(("known to WordNet", len(left)))
@@ -221,7 +227,7 @@ def read_levels(file: str | Path) -> list[list[str]]:
     """The levels of a mapping file: a list of lists of concepts, as JSON or as CoG released it (a pickle, of which
     lists, texts and numbers are read and nothing is run). Raises `DataError`."""
     said = _plain(Path(file))
-    if not (isinstance(said, list) and all(isinstance(v, list) and v and all(isinstance(c, str) for c in v)
+    if not (isinstance(said, list) and said and all(isinstance(v, list) and v and all(isinstance(c, str) for c in v)
                                            for v in said)):
         raise DataError(str(file), "is no list of lists of concepts", "write [[\"n02084071\", ...], ...]")
     every = [c for level in said for c in level]
@@ -233,7 +239,8 @@ def read_levels(file: str | Path) -> list[list[str]]:
 def read_split(file: str | Path) -> dict[str, dict[str, list[str]]]:
     """The split file: concept -> {"train": names of files, "test": names of files}; as `read_levels`."""
     said = _plain(Path(file))
-    if not (isinstance(said, dict) and all(isinstance(v, dict) and {"train", "test"} <= set(v) for v in said.values())):
+    if not (isinstance(said, dict) and all(isinstance(v, dict) and all(isinstance(v.get(s), list) for s in (
+            "train", "test")) for v in said.values())):
         raise DataError(str(file), "is no object of concepts with train and test", "write {\"n02084071\": {\"train\": "
                         "[...], \"test\": [...]}, ...}")
     return {str(k): {s: [str(f) for f in v[s]] for s in ("train", "test")} for k, v in said.items()}

@@ -33,7 +33,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
-from zipfile import BadZipFile
+from zipfile import BadZipFile, is_zipfile
 
 import numpy as np
 from numpy.typing import NDArray
@@ -45,7 +45,7 @@ from .classes.folders import folder_of, lists_at, repeated, row_of
 from .concepts import read_levels, read_split
 from .files import SPLITS, lines_of, read_bytes
 from .finding import each_of
-from .images import listing, read_image, safe_join, walk
+from .images import check_name, listing, read_image, safe_join, walk
 from .records import DataWarning
 
 Labels = NDArray[Any]
@@ -144,6 +144,8 @@ def _finished(name: str, classes: Sequence[str], parts: dict[str, Part], names: 
               notes: Sequence[str] = (), features: int = 0) -> Labelled:
     """The set with the splits that it lacks divided off. names: what each part's pictures are called."""
     said = list(notes)
+    if len(classes) < 2 and all(p.labels.ndim == 1 for p in parts.values()):
+        raise DataError(name, f"has labels of {len(classes)} class(es)", "save pictures of two classes or more")
     if "train" not in parts:
         raise DataError(name, "has nothing to train on", "call a split train")
     if "test" not in parts and "val" in parts:
@@ -268,6 +270,8 @@ def _drawn(name: str) -> Labelled:
 def _arrays(path: Path) -> Labelled:
     if path.suffix != ".npz":
         raise DataError(str(path), "is no data set of pictures with classes", "give a folder or an .npz")
+    if not is_zipfile(path):
+        raise DataError(str(path), "is no .npz, or cut short", "save plain arrays with numpy.savez")
     try:
         with np.load(path, allow_pickle=False) as file:
             held = {k: file[k] for k in file.files}
@@ -336,6 +340,8 @@ def _class_names(where: str, labels: list[Labels]) -> list[Any]:
         raise DataError(where, f"has labels of {strange[0]}", "save class numbers, or names")
     if any(y.dtype.kind == "f" and not np.isfinite(y).all() for y in labels):
         raise DataError(where, "has labels that are not finite", "leave out the pictures that have none")
+    if part := [v for y in labels if y.dtype.kind == "f" for v in np.unique(y[y % 1 != 0]).tolist()]:
+        raise DataError(where, f"has {part[0]:g} among its labels", "save whole numbers for classes, or names")
     if labels[0].ndim == 2:
         if other := [v for y in labels for v in np.unique(y).tolist() if v not in (0, 1)]:
             raise DataError(where, f"has {other[0]} in labels of shape {labels[0].shape}",
@@ -352,11 +358,9 @@ def _array_part(path: Path, split: str, x: NDArray[Any], y: Labels, names: list[
     grey, colour = x.ndim == 3, x.ndim == 4 and x.shape[3] == 3
     if x.ndim > 2 and not all(x.shape[1:3]):
         raise DataError(str(path), f"{split} has pictures of {x.shape[1]} x {x.shape[2]} pixels", "leave them out")
-    if len(x) != len(y) or not (x.ndim == 2 or (grey or colour) and x.dtype == np.uint8):
+    if len(x) != len(y) or not (x.ndim == 2 and x.shape[1] or (grey or colour) and x.dtype == np.uint8):
         raise DataError(str(path), f"{split} is {x.dtype} of shape {x.shape} beside {len(y)} labels",
                         "save pictures as uint8 (N, H, W) or (N, H, W, 3), or features as (N, D)")
-    if y.ndim == 1 and len(names) < 2:
-        raise DataError(str(path), f"has labels of {len(names)} class(es)", "save pictures of two classes or more")
     at = {v: i for i, v in enumerate(names)}
     labels = y.astype(bool) if y.ndim == 2 else np.array([at[v] for v in y.tolist()], np.int64)
     said = _digest(*(hashlib.blake2b(np.ascontiguousarray(a).tobytes(), digest_size=16).hexdigest()
@@ -426,6 +430,10 @@ def _listed(path: Path, lists: dict[str, Path]) -> Labelled:
             name, label = row_of(line, path)
             if not name or not label:
                 raise DataError(str(file), "has no class", "write path and class", f"line {number}")
+            check_name(name, str(file), f"line {number}")
+            if not safe_join(path, name).is_file():
+                raise DataError(str(file), f"names {name}, and there is no such picture in {path}",
+                                "restore it, or leave the line out", f"line {number}")
             rows[split].append((name, label))
     classes = sorted({c for of in rows.values() for _, c in of}, key=lambda c: (not c.isdecimal(), int(c) if
                                                                                c.isdecimal() else 0, c))

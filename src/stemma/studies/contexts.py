@@ -85,7 +85,7 @@ def study(out: str | Path, model: str, draws: int = 10, words: Sequence[str] = t
     file = Path(out) / "contexts.json"
     outputs.claim([file])
     runtime.look_at(model)
-    net = SimpleNamespace(path=model, examples=examples, tokens=96, temperature=0.0)
+    net = SimpleNamespace(path=model, examples=examples, tokens=96, temperature=0.0, shown="evenly")
     rows: list[dict[str, Any]] = []
     for said in going(words, "words"):
         for name, factor in WORLDS.items():

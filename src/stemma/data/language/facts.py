@@ -32,6 +32,7 @@ from ...core.sentence import many
 
 FORMAT = "facts"
 MOST = 1 << 62  # factoids that a code can tell apart
+LARGEST, STEEPEST = 10**8, 100  # facts, documents or how tilted, which a memory holds; alpha
 COMMON = 500  # documents for each fact that is told over and over
 LEXICA = {
     "facts": ("who", "what", "when", "where", "why"),
@@ -92,6 +93,11 @@ class World:
                             ("tilt", 1)):
             if not getattr(self, name) >= least:
                 raise StemmaError(f"a world of facts has {name} of {least} or more, not {getattr(self, name)}")
+        places = max(map(len, LEXICA.values()))
+        for name, most in (("facts", LARGEST), ("documents", LARGEST), ("words", LARGEST // 100), ("places", places),
+                           ("alpha", STEEPEST), ("tilt", LARGEST)):
+            if getattr(self, name) > most:
+                raise StemmaError(f"a world of facts has {name} of at most {most:,}, not {getattr(self, name):,}")
         if self.law not in ("zipf", "pareto"):
             raise StemmaError(f"facts are told by the law zipf or pareto, not '{self.law}'")
         if self.order not in ("random", "listed"):
@@ -308,6 +314,8 @@ def family(data: Any, seed: int = 0) -> list[str]:
         key, _, value = pair.partition("=")
         if key not in types:
             raise StemmaError(f"{data}: a world has no '{key}'; it has {', '.join(types)}")
+        if key in said:
+            raise StemmaError(f"{data}: {key} is given twice; several worlds are {key}=A+B")
         try:
             said[key] = [types[key](v) for v in value.split("+")]
         except ValueError:

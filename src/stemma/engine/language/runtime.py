@@ -10,7 +10,9 @@ from __future__ import annotations
 import functools
 import importlib.util
 import json
+import math
 import re
+from collections import Counter
 from http.client import HTTPException
 from pathlib import Path
 from typing import Any, Protocol
@@ -19,7 +21,7 @@ from urllib.request import HTTPRedirectHandler, ProxyHandler, Request, build_ope
 
 from ...core.types import StemmaError
 from ...data.language import meanings
-from ...data.language.meanings import Domain
+from ...data.language.meanings import Domain, Pair
 from ...parts.language.church.reader import Symbol, read, write
 
 EXTRA = "stemma-vision[language]"
@@ -32,13 +34,29 @@ class Runtime(Protocol):
     def complete(self, prompt: str, grammar: str, tokens: int, temperature: float, seed: int) -> str: ...
 
 
-def prompt_of(domain: Domain, sentence: str, examples: int) -> str:
-    """The world, pairs of sentences and meanings (of plain forms from first to last, none of a form that is held out),
-    and the sentence."""
-    shown = [meanings.filled(domain, i)[0] for i, t in enumerate(domain.templates) if not (t.held or t.framed)]
-    count = min(examples, len(shown))
-    told = "\n\n".join(f";; {p.says}\n{p.means}" for p in (shown[i * len(shown) // count] for i in range(count)))
+def prompt_of(domain: Domain, sentence: str, examples: int, shown: str = "evenly") -> str:
+    """The world, pairs of sentences and meanings (of plain forms, none of a form that is held out), and the sentence.
+    `shown`: "evenly", of forms from first to last; "alike", of those that are most like the sentence."""
+    forms = [meanings.filled(domain, i) for i, t in enumerate(domain.templates) if not (t.held or t.framed)]
+    count = min(examples, len(forms))
+    pairs = (_alike(domain, sentence, forms)[len(forms) - count :] if shown == "alike"
+             else [forms[i * len(forms) // count][0] for i in range(count)])
+    told = "\n\n".join(f";; {p.says}\n{p.means}" for p in pairs)
     return f"{domain.model}\n{told}\n\n;; {sentence.strip()}\n"
+
+
+def _alike(domain: Domain, sentence: str, forms: list[list[Pair]]) -> list[Pair]:
+    """Of each form the filling that is most like the sentence, the likest last: examples that are near what is asked
+    help most (Liu et al. 2022, arXiv 2101.06804; they ask a network what is near, here it is words). Likeness is the
+    share of words in common, in which a word counts the more the fewer forms have it; a name is like any other."""
+    known = frozenset(domain.vocabulary)
+    words = lambda says: frozenset(w if w in known else "" for w in meanings.WORD.findall(says.lower()))  # noqa: E731
+    heard = [[words(p.says) for p in form] for form in forms]
+    having = Counter(w for form in heard for w in frozenset().union(*form))
+    weight = lambda ws: sum(math.log((1 + len(forms)) / (1 + having[w])) + 1e-9 for w in ws)  # noqa: E731
+    asked = words(sentence)
+    likeness = [max((weight(asked & h) / weight(asked | h), -k) for k, h in enumerate(form)) for form in heard]
+    return [forms[i][-likeness[i][1]] for i in sorted(range(len(forms)), key=lambda i: (likeness[i][0], -i))]
 
 
 def question(sentence: str) -> bool:
@@ -131,7 +149,11 @@ class Xllama:
         params.model.path = str(path)
         params.n_ctx, params.warmup, params.verbosity = 4096, False, 0
         params.cpuparams.n_threads = 1
-        self.server: Any = xllamacpp.Server(params)
+        try:
+            self.server: Any = xllamacpp.Server(params)
+        except RuntimeError as error:
+            raise StemmaError(f"{path} cannot be loaded as a language model ({error}); it may be cut short, or of "
+                              "another kind: fetch it again, or name another") from None
 
     def complete(self, prompt: str, grammar: str, tokens: int, temperature: float, seed: int) -> str:
         found: Any = self.server.handle_completions({
@@ -178,7 +200,7 @@ def ask(net: Any, domain: Domain, sentence: str, temperature: float = 0.0, seed:
         runtime: Runtime | None = None) -> str | None:
     """What the language model of `net` takes a sentence to mean; None where its answer ends within a bracket."""
     said = (runtime or runtime_at(net.path)).complete(
-        prompt_of(domain, sentence, net.examples), grammar_of(domain, sentence), net.tokens,
+        prompt_of(domain, sentence, net.examples, net.shown), grammar_of(domain, sentence), net.tokens,
         temperature or net.temperature, seed)
     text = re.split(r"\n\s*;;", said)[0].strip()
     try:

@@ -5,7 +5,7 @@ Axes: N sentences, L words of a sentence, T tokens of a meaning, V vocabulary. 0
 """
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from jaxtyping import Float, Int
@@ -138,15 +138,16 @@ class Nearest(nn.Module):
 class Outside(nn.Module):
     """What writes meanings outside of this net. grammar: the domain's own grammar, which has its sentences and no
     others. model: a language model in GGUF, or served by llama.cpp on this machine, at `path` (FILE.gguf,
-    http://127.0.0.1:8080), shown the world and `examples` pairs, asked `samples` times at
-    `temperature`, its answer held to a grammar of what the sentence asks for."""
+    http://127.0.0.1:8080), shown the world and `examples` pairs, the same for every sentence ("evenly") or those that
+    are most like it ("alike"), asked `samples` times at `temperature`, its answer held to a grammar of what the
+    sentence asks for."""
 
     def __init__(self, inp: In, way: str = "grammar", path: str = "", examples: int = 12, samples: int = 1,
-                 temperature: float = 0.0, tokens: int = 96) -> None:
+                 temperature: float = 0.0, tokens: int = 96, shown: Literal["evenly", "alike"] = "evenly") -> None:
         super().__init__()
         if way not in ("grammar", "model"):
             raise ValueError(f"way is grammar or model, not '{way}'")
-        self.way, self.path, self.examples, self.samples = way, path, examples, samples
+        self.way, self.path, self.examples, self.samples, self.shown = way, path, examples, samples, shown
         self.temperature, self.tokens = temperature, tokens
 
     def count(self, said: Int[Tensor, "N L"], meant: Int[Tensor, "N T"]) -> None:

@@ -3,6 +3,7 @@ from __future__ import annotations
 
 import functools
 import math
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -277,6 +278,8 @@ builtin("hist", "density", least=1, most=3)(lambda x, *more: x)
 @builtin("make-gensym", "make_gensym", least=0, most=1, wide=True)
 def gensym(w: World, at: int, prefix: str = "g") -> Builtin:
     """A function that gives new names, prefix-0 first, counted from 0 in each world."""
+    if not isinstance(prefix, str) or not re.fullmatch(r"[^\s()\[\]'\";]*", prefix):
+        raise ValueError(f"{write(prefix)[:40]} cannot begin a name")
     count = [-1]
 
     def new(w: World, at: int) -> Symbol:

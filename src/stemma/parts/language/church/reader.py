@@ -12,6 +12,8 @@ from typing import Any
 from ....core.types import StemmaError
 
 DEEP, LONG = 200, 200_000  # brackets within one another, and characters, that are read
+ESCAPED = {"n": "\n", "t": "\t", "r": "\r"}
+LETTER = {v: k for k, v in ESCAPED.items()}
 TOKEN = re.compile(r"""\s*(?:;[^\n]*\n?\s*)*(?:(?P<open>[(\[])|(?P<close>[)\]])|(?P<quote>')"""
                    r"""|(?P<text>"(?:\\.|[^"\\])*")|(?P<atom>[^\s()\[\]'";]+)|(?P<end>$)|(?P<odd>.))""", re.DOTALL)
 
@@ -70,20 +72,40 @@ def read(text: str) -> list[Any]:
         elif kind == "quote":
             quotes += 1
         else:
-            put(word[1:-1].replace('\\"', '"').replace("\\\\", "\\") if kind == "text" else _atom(word), quotes)
+            put(_text(word[1:-1], line) if kind == "text" else _atom(word, line), quotes)
             quotes = 0
     if len(stack) > 1:
         raise ChurchError(f"line {stack[-1][1]}: a bracket is not closed")
+    if quotes:
+        raise ChurchError("a quote at the end, with nothing after it")
     return stack[0][0]
 
 
-def _atom(word: str) -> Any:
-    if word in ("#t", "true"):
+def _atom(word: str, line: int) -> Any:
+    if word in ("#t", "#true", "true"):
         return True
-    if word in ("#f", "false"):
+    if word in ("#f", "#false", "false"):
         return False
+    if word[0] in "`,#":
+        raise ChurchError(f"line {_seen(word, line)}: " + (
+            "of what begins with # there are #t and #f" if word[0] == "#"
+            else "quasi-quote is not of this language; build it by list and pair"))
+    _seen(word, line)
     found = number(word)
     return Symbol(word) if found is None else found
+
+
+def _text(body: str, line: int) -> str:
+    """What stands between two marks; \\n, \\t and \\r are what they are in other languages."""
+    _seen(re.sub(r"[\n\t\r]", " ", body), line)
+    return re.sub(r"\\(.)", lambda m: ESCAPED.get(m[1], m[1]), body, flags=re.DOTALL)
+
+
+def _seen(word: str, line: int) -> str:
+    """A word after its line. Raises `ChurchError` for a letter that cannot be seen, which no message could show."""
+    if not word.isprintable():
+        raise ChurchError(f"line {line}: {ascii(word[:20])} has a letter that cannot be seen")
+    return f"{line}: {word[:20]}"
 
 
 def number(word: str) -> int | float | None:
@@ -155,7 +177,7 @@ def _written(x: Any) -> str:
     if isinstance(x, Symbol):
         return str(x)
     if isinstance(x, str):
-        return '"' + x.replace("\\", "\\\\").replace('"', '\\"') + '"'
+        return '"' + re.sub(r'[\\"\n\t\r]', lambda m: "\\" + LETTER.get(m[0], m[0]), x) + '"'
     return repr(x) if isinstance(x, (int, float)) else str(x)
 
 

@@ -215,9 +215,10 @@ def apply(w: World, f: Any, args: list[Any], at: int) -> Any:
 
 
 def _why(error: Exception) -> str:
-    if isinstance(error, ArithmeticError):
-        return "division by zero" if isinstance(error, ZeroDivisionError) else "a number too large"
-    return "takes other arguments" if isinstance(error, (TypeError, AttributeError)) else str(error)
+    """What went wrong in a builtin, in words of the language; `ValueError` alone has words of ours."""
+    words = {ZeroDivisionError: "division by zero", OverflowError: "a number too large",
+             IndexError: "there are fewer things in it"}
+    return words.get(type(error), str(error) if isinstance(error, ValueError) else "takes other arguments")
 
 
 # ---------------------------------------------------------------- expressions to closures
@@ -550,7 +551,7 @@ def _names(x: Any) -> tuple[list[Symbol], bool]:
         names.append(x)
         rest = True
     else:
-        names += x
+        names += x if isinstance(x, list) else [x]
     if not all(isinstance(n, Symbol) for n in names) or len(set(names)) != len(names):
         raise ChurchError(f"{write(names)[:60]}: arguments are names, each its own")
     return names, rest
