@@ -282,7 +282,8 @@ def _pretty(name: str, raw: bytes) -> bytes:
         with contextlib.suppress(ET.ParseError, ValueError):
             root = ET.fromstring(raw)
             ET.indent(root, "\t")
-            return ET.tostring(root, encoding="us-ascii", xml_declaration=True)
+            text: bytes = ET.tostring(root, encoding="us-ascii", xml_declaration=True)
+            return text
     if name.lower().endswith(".csv") and b'"' not in raw:
         with contextlib.suppress(ValueError):
             out = io.StringIO()
