@@ -24,6 +24,8 @@ from __future__ import annotations
 import argparse
 import contextlib
 import copy
+import csv
+import gzip
 import hashlib
 import io
 import json
@@ -259,8 +261,9 @@ def spelling(f: Folder, rng: np.random.Generator) -> str:
     raw = f.files[name]
     if raw[:2] in (b"\xff\xfe", b"\xfe\xff"):
         return ""  # an editor spells text, not bytes: what follows is for one of bytes
-    what = str(rng.choice(["mark", "crlf", "cr", "mixed", "utf-16", "spaces", "end"]))
+    what = str(rng.choice(["mark", "crlf", "cr", "mixed", "utf-16", "spaces", "end", "pretty", "pretty"]))
     f.files[name] = {
+        "pretty": lambda: _pretty(name, raw),
         "mark": lambda: b"\xef\xbb\xbf" + raw, "crlf": lambda: raw.replace(b"\n", b"\r\n"),
         "cr": lambda: raw.replace(b"\n", b"\r"), "mixed": lambda: raw.replace(b"\n", b"\r\n", 1),
         "utf-16": lambda: raw.decode("utf-8", "replace").encode("utf-16"), "spaces": lambda: raw + b"  \n\n \t\n",
@@ -269,18 +272,38 @@ def spelling(f: Folder, rng: np.random.Generator) -> str:
     return f"{name}: {what}"
 
 
+def _pretty(name: str, raw: bytes) -> bytes:
+    """The same document as another program lays it out: lines and blanks, letters by their numbers, keys in order,
+    every cell between quotation marks."""
+    if name.lower().endswith(".json"):
+        with contextlib.suppress(ValueError, TypeError):
+            return json.dumps(json.loads(raw), indent=2, ensure_ascii=True, sort_keys=True).encode()
+    if name.lower().endswith(".xml"):
+        with contextlib.suppress(ET.ParseError, ValueError):
+            root = ET.fromstring(raw)
+            ET.indent(root, "\t")
+            text: bytes = ET.tostring(root, encoding="us-ascii", xml_declaration=True)
+            return text
+    if name.lower().endswith(".csv") and b'"' not in raw:
+        with contextlib.suppress(ValueError):
+            out = io.StringIO()
+            csv.writer(out, quoting=csv.QUOTE_ALL).writerows(csv.reader(io.StringIO(raw.decode())))
+            return out.getvalue().encode()
+    return raw
+
+
 def damage(f: Folder, rng: np.random.Generator) -> str:
     """A file of annotations is cut, empty, garbage, or holds a wrong byte."""
     name, old = _text(f, rng)
     if not name:
         return ""
     raw = f.files[name]
-    what = str(rng.choice(["cut", "empty", "garbage", "byte", "zeros", "pointer"]))
+    what = str(rng.choice(["cut", "empty", "garbage", "byte", "zeros", "pointer", "packed"]))
     at = int(rng.integers(max(len(raw), 1)))
     f.files[name] = {
         "cut": lambda: raw[:at], "empty": lambda: b"", "garbage": lambda: rng.bytes(60),
         "byte": lambda: raw[:at] + bytes([int(rng.integers(256))]) + raw[at + 1 :],
-        "zeros": lambda: bytes(len(raw)),
+        "zeros": lambda: bytes(len(raw)), "packed": lambda: gzip.compress(raw, mtime=0),
         "pointer": lambda: b"version https://git-lfs.github.com/spec/v1\noid sha256:" + b"0" * 64 + b"\nsize 99\n",
     }[what]()
     f.touch(_in_file(f, name))
@@ -342,7 +365,7 @@ def picture(f: Folder, rng: np.random.Generator) -> str:
     stem, ending = os.path.splitext(last)
     at = f"{folder}/" if folder else ""
     what = str(rng.choice(["gone", "cut", "empty", "garbage", "text", "size", "jpeg", "upper", "ending", "deep", "nfd",
-                           "link", "inner link", "copy", "blank", "top"]))
+                           "link", "inner link", "copy", "blank", "top", "folder", "twin"]))
     new = p.file
     if what in ("cut", "empty", "garbage", "text"):
         raw = {"cut": raw[: len(raw) // 2], "empty": b"", "garbage": rng.bytes(200), "text": b"not found"}[what]
@@ -360,8 +383,12 @@ def picture(f: Folder, rng: np.random.Generator) -> str:
         with Image.open(io.BytesIO(raw)) as im:
             p.digest = digest(np.asarray(im.convert("RGB")))
         new = p.file if rng.integers(2) else f"{at}{stem}.jpg"
-    elif what in ("gone", "link"):
-        p.broken = what == "gone"
+    elif what == "twin":  # another picture, whose name differs in its letters' case alone
+        f.files[f"{at}{stem.swapcase()}{ending}"] = noisy(78)[0]
+    elif what in ("gone", "link", "folder"):
+        p.broken = what != "link"
+        if what == "folder":  # of that very name
+            f.files[f"{p.file}/notes.txt"] = b"nothing"
         if what == "link":
             f.links[p.file] = f"outside/{last}"
             f.files["../outside/" + last] = raw
@@ -375,7 +402,7 @@ def picture(f: Folder, rng: np.random.Generator) -> str:
         new = {"upper": f"{at}{stem.upper()}{ending}", "ending": f"{at}{stem}{ending.upper()}", "deep":
                f"{at}a/b/{last}", "nfd": unicodedata.normalize("NFD", p.file), "blank": f"{at}{stem} {ending}",
                "top": f"{last}"}[what]
-    if what not in ("gone", "link", "inner link"):
+    if what not in ("gone", "link", "inner link", "folder"):
         f.files[new] = raw
     p.file = new
     p.names |= {os.path.splitext(new.rpartition("/")[2])[0]}

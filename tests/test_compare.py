@@ -13,13 +13,16 @@ from typing import Any
 import numpy as np
 import pytest
 
+from made_data import noise
 from stemma.core import outputs
 from stemma.core import paper as cards
 from stemma.core.types import StemmaError
+from stemma.engine import wings
 from stemma.engine.comparing import compare as engine
 from stemma.engine.comparing import processes
 from stemma.engine.comparing.job import Job
 from stemma.engine.pictures import gallery, results
+from stemma.engine.pictures import wing as picture_wing
 from stemma.engine.pictures.paired import FILE, Paired
 from stemma.engine.pictures.trial import quality
 from stemma.metrics.resample import Ratios, Tallies
@@ -174,6 +177,31 @@ def test_a_folder_holds_one_comparison(tmp_path: Path) -> None:
     (tmp_path / "c" / "pictures" / "mine.jpg").write_text("not drawn here")
     with pytest.raises(StemmaError, match="mine.jpg is there"):
         engine._claim(tmp_path / "c", {"budget": "60s", "data": "scenes"})
+
+
+@pytest.mark.parametrize("split", ["train", "val"])
+def test_a_comparison_goes_on_with_the_same_data_alone(tmp_path: Path, split: str) -> None:
+    data = tmp_path / "data"
+    for s in ("train", "val"):
+        for k in range(4):
+            noise(data / s / f"{k}.png", 48, 64, seed=k + 4 * (s == "val"))
+        (data / f"{s}.json").write_text(json.dumps({
+            "images": [{"id": k, "file_name": f"{s}/{k}.png", "height": 48, "width": 64} for k in range(4)],
+            "categories": [{"id": 1, "name": "bolt"}],
+            "annotations": [{"id": k, "image_id": k, "category_id": 1, "bbox": [4, 4, 20, 20]} for k in range(4)]}))
+
+    def claim() -> None:
+        ready = picture_wing.prepare(wings.Asked(
+            {"retinanet": ("retinanet", "small")}, str(data), lambda _: {}, dict.fromkeys(
+                ("format", "precision", "batch", "limit", "size", "upright", "data_options", "start")), False, None, {}))
+        engine._claim(tmp_path / "c", {"budget": "60s"}, ready.fingerprint)
+
+    claim()
+    claim()
+    file = data / f"{split}.json"
+    file.write_text(file.read_text().replace("[4, 4, 20, 20]", "[4, 4, 20, 21]", 1))
+    with pytest.raises(StemmaError, match="have changed since .* was begun"):
+        claim()
 
 
 def test_settings_reach_the_paper_they_name() -> None:

@@ -483,6 +483,8 @@ def test_filename_says_which_ending(tmp_path: Path) -> None:
     ("image,class,xc,yc,w,h", lambda n, c, a, b, x, y: (n, c, (a + x) / 2, (b + y) / 2, x - a, y - b)),
     ("image,x_center,y_center,width,height,class", lambda n, c, a, b, x, y: (
         n, (a + x) / 2 / W, (b + y) / 2 / H, (x - a) / W, (y - b) / H, c)),
+    ("fname,bbox_x1,bbox_y1,bbox_x2,bbox_y2,class", lambda n, c, a, b, x, y: (n, a, b, x, y, c)),
+    ("Filename,Width,Height,Roi.X1,Roi.Y1,Roi.X2,Roi.Y2,ClassId", lambda n, c, a, b, x, y: (n, W, H, a, b, x, y, c)),
     ("image,cx,cy,w,h,width,height,class", lambda n, c, a, b, x, y: (
         n, (a + x) / 2, (b + y) / 2, x - a, y - b, W, H, c)),
 ])
@@ -1314,6 +1316,66 @@ def test_tables_of_makesense_and_the_list_of_ade(tmp_path: Path) -> None:
     assert data.info.classes.names == ("wall", "building, edifice", "sky")
     semantic = data[0].semantic
     assert semantic[0, 0] == 255 and semantic[10, 10] == 1 and semantic[-1, -1] == 2
+
+
+@pytest.mark.parametrize("name", ["SKU-110K", "number"])
+def test_tables_of_sku_110k_say_corners_and_whole_pictures_behind_them(tmp_path: Path, name: str) -> None:
+    called = NAMES if name == "SKU-110K" else ("0", "1")
+    put(tmp_path / "annotations_train.csv", "".join(
+        f"{k}.png,{a},{b},{x},{y},{called[c]},{W},{H}\n" for k, own in enumerate(pictures(tmp_path))
+        for c, a, b, x, y in own))
+    data = opened(tmp_path, "train")
+    whole = open_dataset(tmp_path, "val")
+    seen = {Path(d.truth(i).file).stem: d.truth(i).boxes.tolist() for d in (data, whole) for i in range(len(d))}
+    assert data.info.classes.names == called
+    assert {int(k): v for k, v in seen.items()} == {k: [list(at) for _, *at in objects(k)] for k in range(6)}
+
+
+def regions(k: int, **more: Any) -> list[dict[str, Any]]:
+    """What Label Studio says of picture k, in percent of it."""
+    return [{"id": f"r{k}{j}", "type": "rectanglelabels", "original_width": W, "original_height": H, "value": {
+        "x": a / W * 100, "y": b / H * 100, "width": (x - a) / W * 100, "height": (y - b) / H * 100, "rotation": 0,
+        "rectanglelabels": [NAMES[c]]}} | more for j, (c, a, b, x, y) in enumerate(objects(k))]
+
+
+@pytest.mark.parametrize("way", ["to_name", "item_index"])
+def test_a_task_of_several_pictures_gives_each_its_own_regions(tmp_path: Path, way: str) -> None:
+    pictures(tmp_path)
+    sides = ("left", "right")
+    put(tmp_path / "export.json", [{
+        "id": k, "data": {s: f"/data/upload/1/{k + j}.png" for j, s in enumerate(sides)} if way == "to_name" else {
+            "pictures": [f"/data/upload/1/{k + j}.png" for j in (0, 1)]},
+        "annotations": [{"result": [r for j, s in enumerate(sides) for r in regions(k + j, **(
+            {"to_name": s} if way == "to_name" else {"to_name": "pager", "item_index": j}))]}]} for k in (0, 2, 4)])
+    held(opened(tmp_path))
+
+
+def test_regions_of_which_nobody_knows_the_picture_take_all_of_their_task_out(tmp_path: Path) -> None:
+    pictures(tmp_path)
+    tasks = [{"id": k, "data": {"image": f"{k}.png"}, "annotations": [{"result": regions(k, to_name="img")}]}
+             for k in range(4)]
+    tasks.append({"id": 4, "data": {"image": "/a/4.png", "other": "/a/5.png"}, "annotations": [{"result": [
+        *regions(4, to_name="img-1"), *regions(5, to_name="img-2")]}]})
+    put(tmp_path / "export.json", tasks)
+    data = opened(tmp_path)
+    assert sorted(Path(data.truth(i).file).stem for i in range(len(data))) == ["0", "1", "2", "3"]
+    said = [f.problem for f in examined(tmp_path).faults]
+    assert sum("its task has 2 pictures, and which of them a region is drawn on is not said" in m for m in said) == 2
+
+
+def test_pennfudan_is_maps_and_no_classes_of_pictures(tmp_path: Path) -> None:
+    for k, own in enumerate(pictures(tmp_path, name="PNGImages/FudanPed{}.png")):
+        drawn = np.zeros((H, W), np.uint8)
+        for j, (_, a, b, x, y) in enumerate(own, 1):
+            drawn[b:y, a:x] = j
+        (tmp_path / "PedMasks").mkdir(exist_ok=True)
+        Image.fromarray(drawn).save(tmp_path / f"PedMasks/FudanPed{k}_mask.png")
+        put(tmp_path / f"Annotation/FudanPed{k}.txt", "# Compatible with PASCAL Annotation Version 1.00")
+    with pytest.raises(DataError, match="could hold instances or classes"):
+        opened(tmp_path)
+    data = opened(tmp_path, maps="instance")
+    assert len(data) == 6
+    assert sorted(data[2].boxes.tolist()) == [list(at) for _, *at in objects(2)]
 
 
 def test_a_document_of_coco_a_picture_is_told_in_a_short_line(tmp_path: Path) -> None:

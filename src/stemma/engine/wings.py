@@ -55,6 +55,7 @@ class Ready:
     files: tuple[str, ...] = ()  # folders and files that every machine needs which trains
     starts: dict[str, list[str]] = field(default_factory=dict)  # files of weights that systems begin from
     told: dict[str, Any] = field(default_factory=dict)  # what every training is told besides, in `Job.told`
+    fingerprint: str = ""  # of the files of the data: a comparison goes on with the same alone
 
 
 class Wing(Protocol):

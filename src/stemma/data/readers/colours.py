@@ -50,7 +50,8 @@ def read(path: Path) -> LabelMap:
     rows = list(_json(path) if kind == ".json" else _table(path) if kind == ".csv" else
                 _ade(path) if path.name.lower() == FILES[-1] else _text(path))
     if not rows:
-        raise DataError(str(path), "names no class", "write one a line")
+        raise DataError(str(path), "names no class with a colour", "write one a line, as name:r,g,b; where maps hold "
+                        "numbers, write a classes.txt of the names, from number 0, in its place")
     names = [n for n, _ in rows]
     marks = [m for _, m in rows]
     for what, seen in (("name", names), ("number or colour", marks)):

@@ -1,6 +1,7 @@
 """CSV tables of boxes with the usual column names: filename, class, xmin, ymin, xmax, ymax (TensorFlow's and Roboflow's
 _annotations.csv); ImageID, LabelName, XMin, XMax, YMin, YMax in fractions (OpenImages); without a head path, x1, y1,
-x2, y2, class, or MakeSense's class, x, y, width, height, picture, width, height; a column bbox of
+x2, y2, class, with the picture's width and height behind it (SKU-110K), or MakeSense's class, x, y, width, height,
+picture, width, height; a column bbox of
 "[x, y, width, height]" in any brackets; x_center, y_center, width, height. Names may have capitals, blanks or hyphens.
 width and height are those of the box where no other columns say its size.
 
@@ -22,7 +23,7 @@ from stemma.core.values import YES, flag
 
 from ..files import class_path, given_folder, head_of, named_lines, read_bytes, rows_of, split_name, table_of, text_of
 from ..finding import Pictures
-from ..images import header, walk
+from ..images import SUFFIXES, header, walk
 from ..misread import Spelt
 from ..records import Draft, Fault
 from . import pages
@@ -31,12 +32,13 @@ from .pages import Page, Shape, Source
 FORMAT = "csv"
 _NAMES = {
     "file": ("filename", "file_name", "image_id", "imageid", "image", "image_name", "imagename", "image_path", "path",
-             "img", "img_name", "file", "imgname"),
+             "img", "img_name", "file", "imgname", "fname"),
     "class": ("class", "label", "labelname", "class_name", "name", "category", "classname", "label_name",
               "categoryname", "category_name", "type", "species", "class_id", "classid", "label_id", "category_id",
               "categoryid"),
-    "x1": ("xmin", "x_min", "x1", "left", "bx1"), "y1": ("ymin", "y_min", "y1", "top", "by1"),
-    "x2": ("xmax", "x_max", "x2", "right", "bx2"), "y2": ("ymax", "y_max", "y2", "bottom", "by2"),
+    **{c: (f"{c[0]}{least}", f"{c[0]}_{least}", c, side, f"b{c}", f"bbox_{c}", f"box_{c}", f"roi_{c}")
+       for c, least, side in (("x1", "min", "left"), ("y1", "min", "top"), ("x2", "max", "right"),
+                              ("y2", "max", "bottom"))},
     "x": ("x", "bbox_x", "box_x"), "y": ("y", "bbox_y", "box_y"), "w":
     ("w", "bbox_width", "bbox_w", "box_w", "box_width"), "h": ("h", "bbox_height", "bbox_h", "box_h", "box_height"),
     "cx": ("cx", "x_center", "xcenter", "center_x", "x_centre", "centre_x", "xc", "centerx"),
@@ -91,7 +93,7 @@ def _fits(path: Path) -> bool:
 def _head(rows: list[list[str]]) -> Head | None:
     if not rows:
         return None
-    said = [re.sub(r"[\s_-]+", "_", c.strip().lower().lstrip("\ufeff")) for c in rows[0]]
+    said = [re.sub(r"[\s_.-]+", "_", c.strip().lower().lstrip("\ufeff")) for c in rows[0]]
     at = {what: next(said.index(w) for w in words if w in said) for what, words in _NAMES.items()
           if any(w in said for w in words)}
     if "file" in at:
@@ -101,9 +103,13 @@ def _head(rows: list[list[str]]) -> Head | None:
             sizes = {new: at[old] for new, old in zip(_SIZES, ("width", "height")) if old in at and new not in at}
             found = replace(found, at={k: v for k, v in at.items() if k not in ("width", "height")} | sizes)
         return found
-    # MakeSense's label,x,y,width,height,picture,width,height
-    if len(said) == 8 and all(_numbers((*r[1:5], *r[6:])) and not _numbers(r[5:6]) for r in rows if len(r) == 8):
-        return Head({"class": 0, "x": 1, "y": 2, "w": 3, "h": 4, "file": 5, "width": 6, "height": 7}, 1, 8)
+    eights = [r for r in rows if len(r) == 8]
+    if len(said) == 8 and all(_numbers((*r[1:5], *r[6:])) for r in eights):
+        # SKU-110K's picture,x1,y1,x2,y2,class,width,height; MakeSense's label,x,y,width,height,picture,width,height
+        if all(Path(r[0]).suffix.lower() in SUFFIXES for r in eights):
+            return Head({"file": 0, "x1": 1, "y1": 2, "x2": 3, "y2": 4, "class": 5, "width": 6, "height": 7}, 1, 8)
+        if not any(_numbers(r[5:6]) for r in eights):
+            return Head({"class": 0, "x": 1, "y": 2, "w": 3, "h": 4, "file": 5, "width": 6, "height": 7}, 1, 8)
     # path,x1,y1,x2,y2,class
     if len(said) == 6 and all(_numbers(r[1:5]) or not any(r[1:]) for r in rows if len(r) == 6):
         return Head({"file": 0, "x1": 1, "y1": 2, "x2": 3, "y2": 4, "class": 5}, 1, 6)

@@ -4,7 +4,8 @@ the picture.
 Of a task that several people labelled, the annotation marked as ground truth is read, else the first that was not
 cancelled, and it is said. A turned rectangle is read as the polygon that it covers. A keypoint belongs to the region
 that its parentID or a relation names, and is called by its label; without one it has no extent and takes its picture
-out. Labels of whole pictures (choices, ratings, texts) are passed over.
+out. Labels of whole pictures (choices, ratings, texts) are passed over. Of a task with several pictures the regions say
+by to_name, and in a list of pictures by item_index, which is theirs; where they do not, the task is left out.
 """
 from __future__ import annotations
 
@@ -21,7 +22,7 @@ import numpy as np
 
 from stemma.core.samples import DataError
 
-from ..images import MAX_PIXELS
+from ..images import MAX_PIXELS, SUFFIXES
 from ..records import Draft, Fault
 from . import pages, rle
 from .documents import load_json, real, whole
@@ -73,43 +74,25 @@ def _pages(path: Path, faults: list[Fault], notes: list[str]) -> list[Page]:
         raise DataError(str(path), "is no list of tasks", "check which file this is")
     out, several, bare, passed = [], 0, 0, list[str]()
     for k, task in enumerate(doc):
-        name = _picture(task) if isinstance(task, dict) else ""
-        if not name:
+        rows, many = _result(task) if isinstance(task, dict) else (None, False)
+        shown = _pictures(task, rows if isinstance(rows, list) else ()) if isinstance(task, dict) else {}
+        if not shown:
             faults.append(Fault(str(path), f"task {k}", "data", "names no picture", "it is left out", True,
                                 "broken record"))
             continue
-        rows, many = _result(task)
         several += many
-        last = name.rpartition("/")[2]
-        page = Page(name, (0, 0), path, other=_UPLOADED.sub("", last) if _UPLOADED.match(last) else "")
-        if isinstance(rows, str):
-            page.why, rows = rows, []
         if rows is None:
             bare += 1
             continue
-        spots: list[pages.Spot] = []
-        regions: dict[Any, list[Shape]] = {}
-        parents = _related(rows)
-        for j, row in enumerate(rows):
-            found = _shape(row, j) if isinstance(row, Mapping) else (Shape("", record=j, why="is no region"), (0, 0))
-            if found is None:
-                passed += [k for k in _BESIDE if k in str(row.get("type") or "").lower()]
-                continue
-            shape, size = found
-            page.size = page.size if any(page.size) else size
-            key = row.get("id") if isinstance(row, Mapping) else None
-            key = key if isinstance(key, (str, int)) else None
-            if shape.points:
-                (xyv,) = shape.points.values()
-                spots.append(pages.Spot(shape.name, *xyv[:2], [*parents.get(key, []), None], record=j))
-                continue
-            if key is not None:
-                regions.setdefault(key, []).append(shape)
-            page.shapes.append(shape)
-        for k, spot in enumerate(spots):  # the one of its relations that is an object
-            spots[k] = replace(spot, group=next((g for g in spot.group if g in regions), spot.group[0]))
-        pages.grouped(page, spots, regions)
-        out.append(page)
+        if isinstance(rows, str):
+            out += [replace(_page(name, path, [], passed), why=rows) for name in shown.values()]
+            continue
+        of = _by_picture(shown, list(enumerate(rows)))
+        if of is None:
+            out += [replace(_page(name, path, [], passed), why=f"its task has {len(shown)} pictures, and which of them "
+                            "a region is drawn on is not said by its to_name") for name in shown.values()]
+            continue
+        out += [_page(name, path, own, passed) for name, own in of.items()]
     if several:
         notes.append(f"{several} tasks were labelled more than once; the ground truth is read, else the first")
     notes += [f"{n} answers of the kind '{k}' are no objects and are not read" for k, n in Counter(passed).items()]
@@ -118,6 +101,53 @@ def _pages(path: Path, faults: list[Fault], notes: list[str]) -> list[Page]:
     return out
 
 
+def _by_picture(shown: Mapping[tuple[str, int | None], str],
+                rows: Sequence[tuple[int, Any]]) -> dict[str, list[tuple[int, Any]]] | None:
+    """Name of a picture -> the numbered answers about it; of several pictures those that have a region. None where
+    nobody knows which is whose."""
+    if len(shown) == 1:
+        return {next(iter(shown.values())): list(rows)}
+    out: dict[str, list[tuple[int, Any]]] = {}
+    for k, row in (r for r in rows if _drawn(r[1])):
+        at = row.get("item_index")
+        key = (_LIST, at) if isinstance(at, int) else (str(row.get("to_name")), None)
+        if key not in shown:
+            return None
+        out.setdefault(shown[key], []).append((k, row))
+    others = [r for r in rows if not _drawn(r[1])]  # relations, and what is said of the whole
+    return {name: own + others for name, own in out.items()}
+
+
+def _page(name: str, path: Path, rows: Sequence[tuple[int, Any]], passed: list[str]) -> Page:
+    """The page of one picture from its numbered rows; `passed` grows by the kinds of answers that are no objects."""
+    last = name.rpartition("/")[2]
+    page = Page(name, (0, 0), path, other=_UPLOADED.sub("", last) if _UPLOADED.match(last) else "")
+    spots: list[pages.Spot] = []
+    regions: dict[Any, list[Shape]] = {}
+    parents = _related([row for _, row in rows])
+    for j, row in rows:
+        found = _shape(row, j) if isinstance(row, Mapping) else (Shape("", record=j, why="is no region"), (0, 0))
+        if found is None:
+            passed += [k for k in _BESIDE if k in str(row.get("type") or "").lower()]
+            continue
+        shape, size = found
+        page.size = page.size if any(page.size) else size
+        key = row.get("id") if isinstance(row, Mapping) else None
+        key = key if isinstance(key, (str, int)) else None
+        if shape.points:
+            (xyv,) = shape.points.values()
+            spots.append(pages.Spot(shape.name, *xyv[:2], [*parents.get(key, []), None], record=j))
+            continue
+        if key is not None:
+            regions.setdefault(key, []).append(shape)
+        page.shapes.append(shape)
+    for k, spot in enumerate(spots):  # the one of its relations that is an object
+        spots[k] = replace(spot, group=next((g for g in spot.group if g in regions), spot.group[0]))
+    pages.grouped(page, spots, regions)
+    return page
+
+
+_LIST = ""  # in the place of a field: its one list of pictures
 _BESIDE = ("choices", "textarea", "number", "rating", "taxonomy", "datetime", "pairwise")
 
 
@@ -138,17 +168,43 @@ def _related(rows: Sequence[Any]) -> dict[Any, list[Any]]:
     return out
 
 
-def _picture(task: Mapping[str, Any]) -> str:
-    """The name of a task's picture below wherever it was kept: without an address and what the tool put before it."""
+def _pictures(task: Mapping[str, Any], rows: Sequence[Any]) -> dict[tuple[str, int | None], str]:
+    """(the field of a task's data, the place in its list or None) -> the name of the picture, without an address and
+    what the tool put before it: those that its regions name by to_name, the usual field where they name none, and
+    every picture where nobody knows which is meant."""
     data = task.get("data") if isinstance(task.get("data"), Mapping) else task
     assert isinstance(data, Mapping)
-    texts = [data[c] for c in ("image", "img", "image_url", "url") if isinstance(data.get(c), str)]
-    texts += [v for v in data.values() if isinstance(v, str) and "/" in v and "." in v.rsplit("/", 1)[-1]]
-    if not texts:
-        return ""
-    at = urlsplit(texts[0])
+    usual = [c for c in ("image", "img", "image_url", "url") if isinstance(data.get(c), str)]
+    texts = {c: data[c] for c in usual} | {c: v for c, v in data.items() if isinstance(c, str) and isinstance(v, str)
+                                           and "/" in v and "." in v.rsplit("/", 1)[-1]}
+    listed = [(c, v) for c, v in data.items() if isinstance(v, list) and v and all(map(_shows, v))]
+    if not texts and len(listed) == 1:
+        return {(_LIST, k): _named(v) for k, v in enumerate(listed[0][1])}
+    pictures = [c for c, v in texts.items() if _shows(v)]
+    drawn = {r["to_name"] for r in rows if isinstance(r, Mapping) and isinstance(r.get("to_name"), str) and _drawn(r)}
+    if drawn and drawn <= set(pictures):
+        meant = [c for c in pictures if c in drawn]
+    elif len(pictures) > 1 and (len(drawn) > 1 or not usual):
+        meant = pictures
+    else:
+        meant = list(texts)[:1]
+    return {(c, None): _named(texts[c]) for c in meant}
+
+
+def _drawn(row: Any) -> bool:
+    """Whether an answer is a region of a picture."""
+    return isinstance(row, Mapping) and "original_width" in row
+
+
+def _shows(text: Any) -> bool:
+    """Whether a text leads to a picture."""
+    return isinstance(text, str) and Path(_named(text)).suffix.lower() in SUFFIXES
+
+
+def _named(text: str) -> str:
+    at = urlsplit(text)
     local = parse_qs(at.query).get("d", [""])[0]
-    return unquote(local or at.path or texts[0]).lstrip("/")
+    return unquote(local or at.path or text).lstrip("/")
 
 
 def _result(task: Mapping[str, Any]) -> tuple[list[Any] | str | None, bool]:

@@ -32,9 +32,9 @@ from ..records import Draft, Fault, Folder, table
 from . import colours, imagefolder, rle
 
 FORMAT = "maps"
-_IMAGES = ("images", "image", "imgs", "img", "JPEGImages")
+_IMAGES = ("images", "image", "imgs", "img", "JPEGImages", "PNGImages")
 _MAPS = ("labels", "masks", "mask", "annotations", "instances", "maps", "gt", "groundtruth", "segmentation",
-         "SegmentationClass", "label", "annots", "annot")
+         "SegmentationClass", "label", "annots", "annot", "PedMasks")
 _BESIDE = ("annot", "_annot", "annotations", "_labels", "_masks", "_mask", "labels", "masks")
 # what a map's name adds to its image's
 _TAILS = ("", "_mask", "_masks", "_label", "_labels", "_seg", "_gt", "_L", "-mask", ".mask")

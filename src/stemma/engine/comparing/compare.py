@@ -140,7 +140,7 @@ def compare(
     ready = wing.prepare(wings.Asked(systems, where, lambda name: _sets_of(sets, name), options, show is not None,
                                      _kept(folder), networks))
     at_once, threads, device = _room(jobs, device, precision)
-    _claim(folder, plan | {"data": ready.data, "begin": ready.begin})
+    _claim(folder, plan | {"data": ready.data, "begin": ready.begin}, ready.fingerprint)
     with alone(folder):
         if given and not ready.starts:
             raise StemmaError("none of these begins from weights of a file; leave --start out")
@@ -281,8 +281,9 @@ def _told(folder: Path, where: str) -> dict[str, Any]:
     return old if old.get("data_options") and old.get("data") == where else {}
 
 
-def _claim(folder: Path, plan: dict[str, Any]) -> None:
-    """Make the folder this comparison's. Raises `StemmaError` when it holds something else."""
+def _claim(folder: Path, plan: dict[str, Any], fingerprint: str = "") -> None:
+    """Make the folder this comparison's. `fingerprint`: of its data. Raises `StemmaError` when it holds something
+    else."""
     if folder.exists() and not folder.is_dir():
         raise StemmaError(f"{folder} is a file; a comparison needs a folder. Choose another --out")
     file = folder / "compare.json"
@@ -294,10 +295,13 @@ def _claim(folder: Path, plan: dict[str, Any]) -> None:
             if old.get(key) != value:
                 raise StemmaError(f"{folder} holds a comparison with {key} = {old.get(key)}, not {value}; choose "
                                   "another --out")
+        if old.get("fingerprint", fingerprint) != fingerprint:
+            raise StemmaError(f"the files of {old.get('data')} have changed since {folder} was begun, and trainings on "
+                              "other data are no comparison; choose another --out")
         plan = old | plan
     elif folder.is_dir() and any(folder.iterdir()):
         raise StemmaError(f"{folder} holds files that are not a comparison's; choose an empty or new folder with --out")
-    outputs.put_text(file, json.dumps(plan, indent=1))
+    outputs.put_text(file, json.dumps(plan | {"fingerprint": fingerprint}, indent=1))
 
 
 def _cores() -> int:

@@ -29,6 +29,7 @@ def prepare(asked: Asked) -> Ready:
     gained = {} if size in (None, "auto", "preset") else {ident: {"size": size} for ident in asked.systems}
     about: dict[str, Any] = {"where": asked.data}
     told: dict[str, Any] = {}
+    prints: dict[str, None] = {}
     visiting = [i for i, (name, preset) in asked.systems.items() if guests.is_guest(name, preset)]
     for ident in visiting:
         name, preset = asked.systems[ident]
@@ -42,6 +43,7 @@ def prepare(asked: Asked) -> Ready:
         _, spec, recipe = checkpoint.plan(name, preset, asked.sets(name) | gained.get(ident, {}))
         told["size"] = min(told.get("size", recipe.resize.size), recipe.resize.size)
         pairs, _ = fit.open_pair(asked.data, spec.tasks)
+        prints[pairs.fingerprint] = None
         held = measure.held_out(asked.data, spec.tasks, split_of(asked.data), asked.options["limit"])
         about |= {"name": pairs.info.name, "split": split_of(asked.data)}
         about.setdefault("held", {})[ident] = counts(held)
@@ -51,7 +53,7 @@ def prepare(asked: Asked) -> Ready:
         about["held"][ident] = {k: asked.options["limit"] or len(guests.learned(asked.data, split_of(asked.data)))
                                 for k, _ in guests.ASKED}
     return Ready(asked.data, absolute(asked.data), {"data": about}, collect, sets=gained, told=told, begin=begin,
-                 files=() if asked.data.startswith("edits") else (absolute(asked.data),))
+                 files=() if asked.data.startswith("edits") else (absolute(asked.data),), fingerprint="+".join(prints))
 
 
 def split_of(data: str) -> str:

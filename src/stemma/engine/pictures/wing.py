@@ -72,8 +72,9 @@ def prepare(asked: Asked) -> Ready:
     begins = starts.shared(asked.options.get("start") or [], {
         ident: partial(checkpoint.build, card, preset, sets=sets | gained[ident], info=info)
         for ident, (card, preset, sets) in cards.items()})
+    prints = dict.fromkeys(part.fingerprint for part in (held.train, held.val, held.measured))
     return Ready(where, absolute(where), {"data": said | {"begin": begun}}, collect, compute, begun, gained, files,
-                 begins)
+                 begins, fingerprint="+".join(prints))
 
 
 __all__ = ["ABOUT", "INSTEAD", "SCORES", "TASKS", "evaluate", "export", "latency",

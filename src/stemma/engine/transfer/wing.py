@@ -109,7 +109,8 @@ def prepare(asked: Asked) -> Ready:
                                          "count": {k: len(p) for k, p in s.parts.items()}} for s in found]}
     own = {i: {k: _absolute_network(v) for k, v in s.items()} for i, s in own.items()}
     weights_files = [v for s in own.values() for v in s.values() if Path(v).is_file()]
-    return Ready(where, place, about, results.collect, sets=own, files=(*files, *weights_files))
+    return Ready(where, place, about, results.collect, sets=own, files=(*files, *weights_files),
+                 fingerprint="+".join(s.digest for s in found))
 
 
 def _placed(one: str) -> tuple[str, list[str]]:
