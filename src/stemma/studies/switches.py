@@ -2,7 +2,7 @@
 worlds that differ in one number, and are asked on the same fresh episodes.
 
     python -m stemma.studies.switches parts --env gym:CartPole-v1 --scales .01 1 100
-    python -m stemma.studies.switches memory --lengths 1 6 24 --budget 500steps
+    python -m stemma.studies.switches memory --lengths 1 6 16 --budget 150steps
 
 parts: symlog, two-hot bins, free nats and the slow critic are taken away one at a time, and the world's rewards are
 multiplied; what is earned is divided again, so that a row of equal numbers says that the size of rewards means nothing.
@@ -39,8 +39,8 @@ PAPER, WHOLE, CHANCE = "dreamerv3", "as it is", "chance"
 SHORT: dict[str, dict[str, Any]] = {  # what costs is the number of steps, one after another
     "parts": {"recipe.batch": 16, "recipe.lr": 1e-3, "recipe.warmup_steps": 50, "recipe.life.then.0.sequence": 8,
               "recipe.life.then.0.ratio": 16, "recipe.life.then.1.amount": 4, "behaviour.horizon": 8},
-    "memory": {"recipe.batch": 32, "recipe.lr": 3e-3, "recipe.warmup_steps": 30, "recipe.life.cross": False,
-               "recipe.life.first.0.policy": "random", "recipe.life.first.0.amount": 512,
+    "memory": {"recipe.batch": 16, "recipe.lr": 1e-3, "recipe.warmup_steps": 30, "recipe.life.cross": False,
+               "recipe.life.first.0.policy": "random", "recipe.life.first.0.amount": 256,
                "recipe.life.then.0.ratio": 0, "recipe.life.then.0.amount": 10**6,
                "recipe.life.then.0.losses": "^(vector|terminal|kl)$", "dynamics.latent.groups": 4,
                "dynamics.latent.classes": 4, "heads.0.foreseen": 1.0}}
@@ -156,7 +156,7 @@ def main(argv: list[str] | None = None) -> None:
                         help="by which its rewards are multiplied")
     parser.add_argument("--far", type=positive, default=300.0,
                         help="the most that equal bins tell where symlog is taken away")
-    parser.add_argument("--lengths", type=natural, nargs="+", default=[1, 6, 24],
+    parser.add_argument("--lengths", type=natural, nargs="+", default=[1, 6, 16],
                         help="steps of a T-maze's corridor")
     parser.add_argument("--budget", default="300steps")
     parser.add_argument("--episodes", type=natural, default=0,

@@ -299,4 +299,5 @@ def _part(x: float, n: int) -> int:
 
 
 __all__ = ["LIMIT", "Foreign", "answering", "as_chosen", "check_senses", "choices_of", "drawn", "guarded", "is_id",
-           "limit_of", "look", "made", "numbers_of", "one_number", "parts_of", "put_together", "scaled_to", "several", "shrink"]
+           "limit_of", "look", "made", "numbers_of", "one_number", "parts_of", "put_together", "scaled_to", "several",
+           "shrink"]
