@@ -140,6 +140,9 @@ def strayed(inner: Any, other: Any, policy: Any) -> Any:
     import gymnasium
 
     class Strayed(gymnasium.Wrapper):
+        seed = 0
+        told: dict[str, Any] = {}
+
         def _heard(self, seen: Any) -> dict[str, Any]:
             return {k: self.told[k] if k in SHOWN else v for k, v in seen.items()}
 
