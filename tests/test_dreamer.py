@@ -587,6 +587,20 @@ def test_a_world_may_pay_another_coin() -> None:
             envs.get(name)
 
 
+def test_a_worlds_pictures_alone_keep_its_choices() -> None:
+    pytest.importorskip("minigrid", reason="MiniGrid: pip install 'stemma-vision[worlds]'")
+    name = "pictures:minigrid:Empty-5x5"
+    card = envs.get(name)
+    assert (card.inputs, card.choices, card.words, card.numbers) == ((("image", 0),), (7,), (), ())
+    assert not envs.get("pictures:drawn-pendulum").choices
+    with envs.Crew(name, 0, 16) as one, envs.Crew("minigrid:Empty-5x5+image", 0, 16, senses=("image", "vector")) as all_:
+        a, b = next(one.random([3])), next(all_.random([3]))
+    assert set(b) - set(a) == {"vector"} and all(np.array_equal(a[k], b[k]) for k in a)
+    for none in ("pictures:t-maze:3", "pictures:messenger:s1"):
+        with pytest.raises(StemmaError, match="shows no picture; it shows"):
+            envs.get(none)
+
+
 def test_a_t_maze_asks_for_memory_alone() -> None:
     env = envs.make("t-maze:4", senses=("vector",))
     signs = set()
@@ -597,7 +611,7 @@ def test_a_t_maze_asks_for_memory_alone() -> None:
             while not over:
                 seen, reward, over, _, _ = env.step(np.eye(2, dtype=np.float32)[side])
                 told.append((int(seen["vector"].argmax()), reward))
-            assert [t[0] for t in told] == [2, 2, 2, 3, 3] and [t[1] for t in told[:-1]] == [0, 0, 0, 0]
+            assert [t[0] for t in told] == [2, 2, 2, 3, sign] and [t[1] for t in told[:-1]] == [0, 0, 0, 0]
             assert told[-1][1] == (1.0 if side == sign else -1.0)
             signs.add(sign)
     assert signs == {0, 1}
@@ -855,7 +869,7 @@ def test_the_study_of_switches_takes_each_part_away_and_continues(
             switches.main([*args, *more])
 
 
-def test_what_a_memory_foretells_of_a_turn_is_held_against_what_came(tmp_path: Path) -> None:
+def test_what_a_memory_foresees_behind_a_turn_is_held_against_what_is_seen_there(tmp_path: Path) -> None:
     from stemma.studies import switches
 
     short = {"recipe.life.first.0.amount": 2, "recipe.batch": 2}
@@ -868,16 +882,16 @@ def test_what_a_memory_foretells_of_a_turn_is_held_against_what_came(tmp_path: P
     m = checkpoint.build("dreamerv3", preset, sets=switches.SHORT["memory"] | sets, info=envs.info_of("t-maze:2")).eval()
     with envs.Crew("t-maze:2", senses=("vector",)) as crew:
         lived = list(crew.random(range(8)))
-    won = torch.tensor([float(e["reward"][-1]) for e in lived])
+    signs = torch.from_numpy(np.stack([e["vector"][0] for e in lived]))
     beliefs: list[Tensor] = []
     for by, right in ((1, 1.0), (-1, 0.0)):  # a model that knows, and one that knows and lies
-        m.said = lambda channel, state, by=by: beliefs.append(state["deter"]) or by * won
+        m.said = lambda channel, state, by=by: beliefs.append(state["deter"]) or by * signs
         assert (switches.foretold(m, lived) == right).all()
     for e, t in ((e, t) for t in (-1, 0) for e in lived):
-        e["vector"][t] = e["vector"][t][::-1]
+        e["vector"][t] = e["vector"][t][[1, 0, 2, 3]]
         if e is lived[-1]:
             switches.foretold(m, lived)
-    assert torch.equal(beliefs[0], beliefs[2])  # what comes of the turn is not seen
+    assert torch.equal(beliefs[0], beliefs[2])  # what is behind the turn is not seen
     assert not torch.allclose(beliefs[2], beliefs[3])  # the sign is
 
 

@@ -641,6 +641,26 @@ def sentences_of(path: Path, count: int = 60) -> Path:
     return path
 
 
+def test_what_is_heard_may_be_another_lifes() -> None:
+    """All but the words is the world's own; the words are those of missions, and seldom of its own."""
+    pytest.importorskip("minigrid", reason="MiniGrid: pip install 'stemma-vision[worlds]'")
+    plain, name = "minigrid:GoToDoor-5x5", "astray:minigrid:GoToDoor-5x5"
+    card, senses, own = envs.get(name), ("vector", "token"), 0
+    assert card.words == envs.get(plain).words and card.inputs == envs.get(plain).inputs
+    one, two = envs.make(name, 16, False, senses), envs.make(plain, 16, False, senses)
+    for seed in range(24):
+        lived = [envs.live(e, envs.RandomPolicy(card.law, len(card.actions), seed, card.choices), seed)
+                 for e in (one, two, one)]
+        assert all(np.array_equal(lived[0][k], lived[2][k]) for k in lived[0])
+        assert all(np.array_equal(lived[0][k], lived[1][k]) for k in lived[0] if k != "token")
+        said = [[card.words[i] for i in x["token"]] for x in lived]
+        assert said[0][0] == "go" and set(said[0]) <= set(card.words[1:])
+        own += all(a == b for a, b in zip(*said[:2]))
+    assert own <= 12  # a sixth of the missions by chance, and lives that are over before the colour is said
+    with pytest.raises(StemmaError, match="nothing is said in 'drawn-dodge'"):
+        envs.get("astray:drawn-dodge")
+
+
 def test_a_world_may_be_watched_and_may_be_mute(house: Any) -> None:
     for name in ("video:homegrid:future", "mute:homegrid:future"):
         card, whole = envs.get(name), envs.get("homegrid:future")

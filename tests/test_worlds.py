@@ -897,6 +897,109 @@ gymnasium.register("Frail-v0", entry_point="{module}:Frail")
     assert "\n" not in str(said.value)
 
 
+ODD = """
+import gymnasium, numpy as np, sys
+from gymnasium import spaces
+class Odd(gymnasium.Env):
+    metadata = {"render_modes": []}
+    observation_space, action_space, steps = OBS, ACT, 0
+    def seen(self): return SEEN
+    def reset(self, *, seed=None, options=None):
+        super().reset(seed=seed)
+        self.observation_space.seed(seed)
+        self.steps = 0
+        return RESET
+    def step(self, action):
+        assert self.action_space.contains(action), action
+        self.steps += 1
+        STEP
+gymnasium.register("MODULE-v0", entry_point="MODULE:Odd", max_episode_steps=9)
+"""
+WHOLE = {"OBS": "spaces.Box(-1, 1, (3,), np.float32)", "ACT": "spaces.Discrete(2)",
+         "SEEN": "self.observation_space.sample()", "RESET": "self.seen(), {}",
+         "STEP": "return self.seen(), 1.0, self.steps == 5, False, {}"}
+
+
+def odd_world(folder: Any, monkeypatch: pytest.MonkeyPatch, **parts: str) -> str:
+    """The name of a world of a person's own that is as `WHOLE` says but for `parts`."""
+    module = f"odd_{folder.name.replace('-', '_')}"
+    text = ODD.replace("MODULE", module)
+    for what, how in (WHOLE | parts).items():
+        text = text.replace(what, how)
+    (folder / f"{module}.py").write_text(text)
+    monkeypatch.syspath_prepend(folder)
+    return f"gym:{module}:{module}-v0"
+
+
+@pytest.mark.parametrize(("parts", "inputs", "choices", "earned", "ended"), [
+    ({"ACT": "spaces.Discrete(3, start=-1)"}, {"vector": 3}, (3,), 5, True),
+    ({"ACT": "spaces.Discrete(np.int64(3), start=np.int64(4))"}, {"vector": 3}, (3,), 5, True),
+    ({"ACT": "spaces.MultiDiscrete([[3, 2], [4, 2]], start=[[1, 0], [-1, 5]])"}, {"vector": 3}, (3, 2, 4, 2), 5, True),
+    ({"ACT": "spaces.MultiBinary((2, 2))"}, {"vector": 3}, (2, 2, 2, 2), 5, True),
+    ({"ACT": "spaces.Box(0, 3, (2,), np.int8)"}, {"vector": 3}, (4, 4), 5, True),
+    ({"ACT": "spaces.Dict(b=spaces.Discrete(3), a=spaces.Tuple([spaces.MultiBinary(2)]))"}, {"vector": 3},
+     (3, 2, 2), 5, True),
+    ({"ACT": "spaces.Box(-np.inf, np.inf, (2, 2), np.float64)"}, {"vector": 3}, (), 5, True),
+    ({"ACT": "spaces.Box(-3, 5, (), np.float16)"}, {"vector": 3}, (), 5, True),
+    ({"OBS": "spaces.MultiDiscrete([[3, 3], [2, 2]], start=[[1, 1], [-1, 1]])"}, {"vector": 10}, (2,), 5, True),
+    ({"OBS": "spaces.Discrete(3, start=2)", "SEEN": "np.array([4])"}, {"vector": 3}, (2,), 5, True),
+    ({"OBS": "spaces.Tuple((spaces.MultiBinary((2, 2)), spaces.Box(0, 255, (3, 32, 40), np.uint8)))"},
+     {"image": 0, "vector": 4}, (2,), 5, True),
+    ({"OBS": "spaces.Box(0, 255, (32, 32, 3), np.uint8)", "SEEN": "np.zeros((40, 32, 3), np.uint8)"},
+     {"image": 0}, (2,), 5, True),
+    ({"OBS": "spaces.Box(0, 1, (32, 40), np.bool_)"}, {"vector": 1280}, (2,), 5, True),
+    ({"SEEN": "[9, 1, 2]"}, {"vector": 3}, (2,), 5, True),  # outside its bounds, as many worlds are
+    ({"STEP": "return self.seen(), np.float64(.5), np.array([self.steps == 5]), np.bool_(False), {}"}, {"vector": 3},
+     (2,), 2.5, True),
+    ({"STEP": "return self.seen(), np.array([2]), self.steps == 5, self.steps == 5, {}"}, {"vector": 3}, (2,), 10, True),
+    ({"STEP": "return self.seen(), np.int64(1), False, self.steps == 3, {}"}, {"vector": 3}, (2,), 3, False),
+    ({"STEP": "return self.seen(), True, False, False, {}"}, {"vector": 3}, (2,), 9, False),  # time is up
+])
+def test_odd_worlds_that_gymnasium_allows_are_lived_in(
+    parts: dict[str, str], inputs: dict[str, int], choices: tuple[int, ...], earned: float, ended: bool, tmp_path: Any,
+    monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("gymnasium")
+    name = odd_world(tmp_path, monkeypatch, **parts)
+    card = envs.get(name)
+    assert (dict(card.inputs), card.choices, card.limit) == (inputs, choices, 9)
+    with envs.Crew(name, 0, 16, senses=tuple(inputs)) as crew:
+        lived = list(crew.random([1, 2]))
+    for life in lived:
+        assert life["reward"].sum() == earned and life["terminal"].any() == life["terminal"][-1] == ended
+        assert life["first"].sum() == 1 and all(np.isfinite(v).all() for v in life.values())
+    assert "vector" not in inputs or lived[0]["vector"].shape[1:] == (inputs["vector"],)
+
+
+@pytest.mark.parametrize(("parts", "why"), [
+    ({"STEP": "return self.seen(), 1.0, True, {}"}, "answers its step.. with 4 things, and gymnasium's answer is obs"),
+    ({"RESET": "self.seen()"}, "answers its reset.. with one ndarray, and gymnasium's answer is observation and info"),
+    ({"OBS": "spaces.Box(0, 1, (2,), np.float32)", "RESET": "self.seen()"}, "answers its reset.. with one ndarray"),
+    ({"SEEN": "np.zeros(4, np.float32)"}, r"shows 4 numbers, and its observation_space says Box.*\(3,\)"),
+    ({"SEEN": "None"}, r"shows object \(\), and its observation_space"),
+    ({"OBS": "spaces.Dict(a=spaces.Discrete(2), b=spaces.Discrete(2))", "SEEN": "{'a': 1}"},
+     "shows no b, which its observation_space names"),
+    ({"OBS": "spaces.Dict(a=spaces.Discrete(3))", "SEEN": "{'a': -1}"}, "shows the choice -1 in its a, and its obs"),
+    ({"OBS": "spaces.MultiDiscrete([3, 3])", "SEEN": "np.array([4, 0])"}, "shows the choice 4, and its observation_sp"),
+    ({"OBS": "spaces.Discrete(3)", "SEEN": "1.5"}, r"shows float64 \(\), and its observation_space says Discrete"),
+    ({"OBS": "spaces.MultiBinary(2)", "SEEN": "np.array([2, 0])"}, "shows the choice 2"),
+    ({"OBS": "spaces.Box(0, 255, (32, 32, 3), np.uint8)", "SEEN": "np.zeros((32, 32), np.uint8)"},
+     r"shows uint8 \(32, 32\), and its observation_space says Box\(0, 255, \(32, 32, 3\), uint8\)"),
+    ({"OBS": "spaces.Box(0, 255, (32, 32, 3), np.uint8)", "SEEN": "np.zeros((32, 32, 3))"}, "shows float64"),
+    ({"STEP": "return self.seen(), 1e39, True, False, {}"}, r"rewards 1e\+39 at a step"),  # float32 ends at 3e38
+    ({"STEP": "sys.exit(3)"}, r"failed in its step.. \(SystemExit: 3; "),
+    ({"OBS": "spaces.Sequence(spaces.Discrete(2))"}, "shows something as Sequence; numbers, choices and pictures"),
+    ({"ACT": "spaces.Tuple((spaces.Discrete(2), spaces.Box(-1, 1, (2,))))"}, "holds choices and other numbers at once"),
+])
+def test_worlds_that_are_not_what_they_say_get_a_line(parts: dict[str, str], why: str, tmp_path: Any,
+                                                      monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("gymnasium")
+    name = odd_world(tmp_path, monkeypatch, **parts)
+    with pytest.raises(StemmaError, match=why) as said:
+        list(envs.Crew(name, 0, 16, senses=tuple(k for k, _ in envs.get(name).inputs)).random([1]))
+    assert "\n" not in str(said.value) and name.removeprefix("gym:") in str(said.value)
+
+
 def test_text_whose_words_are_not_told_is_left_out_and_said(monkeypatch: pytest.MonkeyPatch) -> None:
     gymnasium = pytest.importorskip("gymnasium")
     from gymnasium import spaces

@@ -31,7 +31,7 @@ from .gym import shrink
 Episode = dict[str, np.ndarray]
 Law = Literal["uniform", "held", "choice", "still"]
 EXTRA = "stemma-vision[worlds]"
-PARTLY = ("text", "text-held", "video", "mute", "once", "times")
+PARTLY = ("text", "text-held", "video", "mute", "once", "times", "pictures", "astray")
 SHOWN = ("image", "vector", "grid")
 HIDDEN = {"text": SHOWN, "text-held": SHOWN, "video": ("token",)}  # what none of them shows
 READ = 100  # words of a manual, at most
@@ -366,7 +366,8 @@ def get(name: str) -> EnvCard:
         hint += ("; any of gymnasium's that draws itself works by its id too, such as CartPole-v1 or my_module:My-v0, "
                  "and with its own numbers and choices as gym:CartPole-v1, minigrid:GoToDoor-5x5, dmc:walker-walk, "
                  "atari100k:pong, homegrid:future, messenger:s2, langroom:echo, t-maze:20; text:FILE@WORLD, "
-                 "video:WORLD, mute:WORLD and once:WORLD show a part, times:100:WORLD pays more")
+                 "video:WORLD, mute:WORLD, once:WORLD and pictures:WORLD show a part, astray:WORLD says another life's "
+                 "words, times:100:WORLD pays more")
         raise StemmaError(f"no environment named '{name}'; {hint}")
     return ENVS[key]
 
@@ -427,7 +428,17 @@ def _partly(name: str, kind: str) -> EnvCard:
         return replace(card, name=f"times:{told}:{card.name}", about=f"{card.about}; rewards times {told}",
                        inputs=card.inputs or (("image", 0),), make=lambda size, grey, senses: partly.paying(
                            make(card.name, size, grey, senses), factor))
-    if kind in ("video", "mute", "once"):
+    if kind == "pictures":
+        inner = name.partition(":")[2]
+        card = get(inner)
+        if card.inputs and "image" not in dict(card.inputs):
+            if not inner.startswith((*native.PREFIXES, "dmc:")):
+                raise StemmaError(f"'{card.name}' shows no picture; it shows {', '.join(dict(card.inputs))}")
+            card = get(f"{inner}+image")
+        return replace(card, name=f"pictures:{card.name}", about=f"{card.about}; its pictures alone",
+                       inputs=(("image", 0),), words=(), numbers=(),
+                       make=lambda size, grey, senses: make(card.name, size, grey, senses))
+    if kind in ("video", "mute", "once", "astray"):
         card = get(name.partition(":")[2])
         if kind != "video" and not card.words:
             raise StemmaError(f"nothing is said in '{card.name}'; there is nothing to "
@@ -438,10 +449,13 @@ def _partly(name: str, kind: str) -> EnvCard:
                            inputs=(*shown, ("told", len(card.words))), words=(),
                            make=lambda size, grey, senses: partly.at_once(card.make(
                                size, grey, tuple(s for s in senses if s != "told")), card.name, card.words))
+        other = lambda seed: RandomPolicy(card.law, len(card.actions), seed, card.choices)
+        if kind == "astray":
+            return replace(card, name=f"astray:{card.name}", about=f"{card.about}; what is heard is another life's",
+                           make=lambda *given: partly.strayed(card.make(*given), card.make(*given), other))
         if kind == "mute":
             return replace(card, name=f"mute:{card.name}", about=f"{card.about}; unheard",
                            make=lambda *given: partly.muted(card.make(*given)))
-        other = lambda seed: RandomPolicy(card.law, len(card.actions), seed, card.choices)
         return replace(card, name=f"video:{card.name}", about=f"{card.about}; watched and not acted in", law="still",
                        inputs=card.inputs or (("image", 0),), make=lambda size, grey, senses: partly.watched(
                            make(card.name, size, grey, tuple(s for s in senses if not s.startswith("token"))), other))

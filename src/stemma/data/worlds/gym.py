@@ -61,7 +61,7 @@ def guarded(env: Any, name: str) -> Any:
                 return said
             except StemmaError:
                 raise
-            except Exception as error:  # whatever a person's own code raises
+            except (Exception, SystemExit) as error:  # whatever a person's own code raises
                 at = traceback.extract_tb(error.__traceback__)[-1]
                 said = " ".join(str(error).split())[:200]
                 raise StemmaError(f"the environment '{name}' failed in its {what}() ({type(error).__name__}: {said}; "
@@ -74,9 +74,34 @@ def guarded(env: Any, name: str) -> Any:
     return env
 
 
+def answering(env: Any, name: str) -> Any:
+    """The same environment, of which an answer of the older gym's form (an observation alone at a reset, four things at
+    a step) is a `StemmaError` with its name, below the wrappers that gymnasium puts around it."""
+    parts = {"reset": "observation and info",
+             "step": "observation, reward, whether it ended, whether it was cut, and info"}
+
+    def told(what: str, own: Callable[..., Any], count: int) -> Callable[..., Any]:
+        @wraps(own)
+        def call(*given: Any, **more: Any) -> Any:
+            said = own(*given, **more)
+            if not isinstance(said, tuple) or len(said) != count:
+                got = f"{len(said)} things" if isinstance(said, tuple) else f"one {type(said).__name__}"
+                raise StemmaError(f"the environment '{name}' answers its {what}() with {got}, and gymnasium's answer "
+                                  f"is {parts[what]}; where it was made for the older gym, mend it or wrap it")
+            return said
+        return call
+
+    inner = env.unwrapped
+    for what, count in (("reset", 2), ("step", 5)):
+        setattr(inner, what, told(what, getattr(inner, what), count))
+    return env
+
+
 def _sound(name: str, seen: Any, reward: Any) -> None:
     """Raises `StemmaError` for what nothing could be learned from any more."""
-    odd = (f"rewards {reward}" if not np.isfinite(one_number(reward)) else "") or next(
+    with np.errstate(over="ignore"):  # rewards are kept as float32, in which larger ones are infinite
+        whole = np.isfinite(np.float32(one_number(reward)))
+    odd = (f"rewards {reward}" if not whole else "") or next(
         (f"shows {v.flat[np.flatnonzero(~np.isfinite(v))[0]]} in its {k}" for k, v in (
             (k, np.asarray(v)) for k, v in (seen.items() if isinstance(seen, dict) else ()))
          if v.dtype.kind == "f" and not np.isfinite(v).all()), "")
@@ -125,7 +150,7 @@ def made(name: str) -> Any:
         env.close()
         raise StemmaError(f"the environment '{name}' does not draw itself: its render modes are "
                           f"{', '.join(map(str, modes)) or 'none'}, and pictures come from 'rgb_array'")
-    return env
+    return answering(env, name)
 
 
 def drawn(env: Any, name: str) -> np.ndarray:
@@ -273,5 +298,6 @@ def _part(x: float, n: int) -> int:
     return min(max(int((x + 1) / 2 * n), 0), n - 1)
 
 
-__all__ = ["LIMIT", "Foreign", "as_chosen", "check_senses", "choices_of", "drawn", "guarded", "is_id", "limit_of",
-           "look", "made", "numbers_of", "one_number", "parts_of", "put_together", "scaled_to", "several", "shrink"]
+__all__ = ["LIMIT", "Foreign", "answering", "as_chosen", "check_senses", "choices_of", "drawn", "guarded", "is_id",
+           "limit_of", "look", "made", "numbers_of", "one_number", "parts_of", "put_together", "scaled_to", "several",
+           "shrink"]

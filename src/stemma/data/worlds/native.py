@@ -29,6 +29,7 @@ from ...core.types import StemmaError
 from . import atari
 from .engines import looked_for
 from .gym import (
+    answering,
     as_chosen,
     check_senses,
     choices_of,
@@ -116,7 +117,7 @@ def made(name: str) -> Any:
         if "rgb_array" in env.metadata.get("render_modes", ()):
             env.close()
             env = gymnasium.make(ident, render_mode="rgb_array", disable_env_checker=True)
-        return _doom(env) if type(env.unwrapped).__module__.startswith("vizdoom.") else env
+        return _doom(env) if type(env.unwrapped).__module__.startswith("vizdoom.") else answering(env, name)
     except Exception as error:  # every package's own kinds
         raise StemmaError(f"the environment '{name}' cannot be made ({type(error).__name__}: "
                           f"{' '.join(str(error).split())[:200]}); after 'gym:' an id is spelled as gymnasium knows "
@@ -232,6 +233,46 @@ def taken(seen: Any, keys: tuple[str, ...]) -> Any:
     for k in keys:
         seen = seen[int(k)] if isinstance(seen, tuple | list) else seen[k]
     return seen
+
+
+def shown(seen: Any, keys: tuple[str, ...], space: Any, name: str) -> Any:
+    """The leaf of an observation at `keys`. Raises `StemmaError` where there is none, and where it is not what `space`
+    says of it: a picture of other axes or kind, more or fewer numbers, a choice that is none."""
+    what, where = f"the environment '{name}'", "its observation_space"
+    try:
+        leaf = taken(seen, keys)
+    except (KeyError, IndexError, TypeError, ValueError):
+        raise StemmaError(f"{what} shows no {'.'.join(keys)}, which {where} names; mend either") from None
+    if not is_text(space) and (odd := _unlike(leaf, space)):
+        raise StemmaError(f"{what} shows {odd}{f' in its {chr(46).join(keys)}' if keys else ''}, and {where} says "
+                          f"{' '.join(str(space).split())[:120]}; mend either")
+    return leaf
+
+
+def _unlike(leaf: Any, space: Any) -> str:
+    """What is shown, in words, where it is not of its space; else nothing. Numbers may lie outside their bounds."""
+    from gymnasium import spaces
+
+    try:
+        x = np.asarray(leaf)
+    except ValueError:
+        return f"a {type(leaf).__name__} that is no array"
+    told = f"{x.dtype} {x.shape}"
+    if (how := picture_of(space)) is not None:
+        axis = None if how.axis is None else how.axis + how.stack
+        alike = x.ndim == len(space.shape) and (axis is None or x.shape[axis] == space.shape[axis])
+        return "" if alike and (x.dtype == np.uint8 if how.scale is None else x.dtype.kind in "buif") else told
+    if x.dtype.kind not in ("bui" if isinstance(space, spaces.Discrete | spaces.MultiDiscrete) else "buif"):
+        return told
+    if x.size != (1 if isinstance(space, spaces.Discrete) else int(np.prod(space.shape))):
+        return f"{x.size} numbers"
+    if isinstance(space, spaces.Box):
+        return ""
+    first, n = (0, 2) if isinstance(space, spaces.MultiBinary) else (
+        (space.start, space.n) if isinstance(space, spaces.Discrete) else (space.start.ravel(), space.nvec.ravel()))
+    x = x.reshape(-1)
+    wrong = x[(x < first) | (x >= first + n)]
+    return f"the choice {wrong[0]}" if len(wrong) else ""
 
 
 def is_text(space: Any) -> bool:
@@ -359,7 +400,7 @@ def world(name: str, size: int, grey: bool, senses: tuple[str, ...]) -> Any:
 
     found, inner = look(name), made(name)
     leaves = parts_of(inner.observation_space)
-    picture = next(((keys, how) for keys, s in leaves if (how := picture_of(s)) is not None), None)
+    picture = next(((keys, how, s) for keys, s in leaves if (how := picture_of(s)) is not None), None)
     numbers = [(keys, s) for keys, s in leaves if picture_of(s) is None and not is_text(s)]
     widths = dict(found.inputs)
     check_senses(f"the environment '{name}'", (k for k in senses if k != "image"), tuple(widths))
@@ -379,16 +420,13 @@ def world(name: str, size: int, grey: bool, senses: tuple[str, ...]) -> Any:
             out: dict[str, np.ndarray] = {}
             for k in senses:
                 if k == "image":
-                    whole = drawn(inner, name) if picture is None else picture[1](taken(seen, picture[0]))
+                    whole = drawn(inner, name) if picture is None else picture[1](shown(seen, *picture[::2], name))
                     out[k] = shrink(whole, size, grey)
                 elif k == "token":
                     out[k] = self.words.next()
                 else:
-                    out[k] = np.concatenate([np.asarray(spaces.flatten(s, taken(seen, keys)), np.float32)
+                    out[k] = np.concatenate([np.asarray(spaces.flatten(s, shown(seen, keys, s, name)), np.float32)
                                              for keys, s in numbers])
-                    if len(out[k]) != widths[k]:
-                        raise StemmaError(f"the environment '{name}' shows {len(out[k])} numbers, and its "
-                                          f"observation_space says {widths[k]}; mend either")
             return out
 
         def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> Any:

@@ -4,6 +4,8 @@ that pays another coin.
     text:FILE, text:FILE@WORLD        a file's words, one a step; with WORLD's words, actions and (unseen) pictures
     video:WORLD                       what WORLD shows where somebody acts by chance: no word, no reward, no own action
     mute:WORLD                        WORLD in which nothing is said: every token is padding
+    astray:WORLD                      WORLD in which is heard what is said in another life there, lived by chance
+    pictures:WORLD                    WORLD's pictures alone
     once:WORLD                        WORLD whose first sentence is told whole as a life begins, and no word after it
     times:100:WORLD                   WORLD whose rewards are 100 times as large
 
@@ -132,6 +134,44 @@ def muted(inner: Any) -> Any:
     return Muted(inner)
 
 
+def strayed(inner: Any, other: Any, policy: Any) -> Any:
+    """`inner` whose tokens are those of lives in `other`, a second one of its kind, where `policy(seed)` acts: as many
+    words and of the same kinds, that tell nothing of what is seen."""
+    import gymnasium
+
+    class Strayed(gymnasium.Wrapper):
+        seed = 0
+        told: dict[str, Any] = {}
+
+        def _heard(self, seen: Any) -> dict[str, Any]:
+            return {k: self.told[k] if k in SHOWN else v for k, v in seen.items()}
+
+        def _begin(self) -> dict[str, Any]:
+            self.seed = (self.seed * 48_271 + 1) % (1 << 31)
+            self.does = policy(self.seed)
+            self.told, more = other.reset(seed=self.seed)
+            return {k: v for k, v in more.items() if k == "said"}
+
+        def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> Any:
+            seen, more = self.env.reset(seed=seed, options=options)
+            self.seed = int(seed or 0)
+            more |= self._begin()
+            return self._heard(seen), more
+
+        def step(self, action: Any) -> Any:
+            seen, reward, over, cut, more = self.env.step(action)
+            self.told, _, ended, up, _ = other.step(self.does())
+            if ended or up:
+                self._begin()
+            return self._heard(seen), reward, over, cut, more
+
+        def close(self) -> None:
+            super().close()
+            other.close()
+
+    return Strayed(inner)
+
+
 def at_once(inner: Any, name: str, words: tuple[str, ...]) -> Any:
     """`inner`, which shows no token, with a channel "told": how often each of `words` is in what is said first, at the
     first step; zeros after it. Raises `StemmaError` where a world does not say its sentence as a life begins."""
@@ -176,4 +216,5 @@ def paying(inner: Any, factor: float) -> Any:
     return Paying(inner)
 
 
-__all__ = ["OTHER", "STRETCH", "Text", "at_once", "muted", "paying", "reading", "split_of", "text_of", "watched"]
+__all__ = ["OTHER", "STRETCH", "Text", "at_once", "muted", "paying", "reading", "split_of", "strayed", "text_of",
+           "watched"]

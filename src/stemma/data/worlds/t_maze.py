@@ -1,5 +1,6 @@
 """A T-maze: a sign is seen at its beginning, and after a corridor of so many steps one turns as it said or is wrong
-(after Bakker 2001, of whom the walking is left out here: one is carried on, so that memory alone is asked for).
+(after Bakker 2001, of whom the walking is left out here: one is carried on, so that memory alone is asked for). Where
+one has turned the sign is seen again, so that a memory can be asked for it whatever was done.
 
     t-maze:20        a corridor of 20 steps
 """
@@ -38,7 +39,7 @@ def world(name: str, size: int, grey: bool, senses: tuple[str, ...]) -> Any:
         side = at = 0
 
         def _seen(self) -> dict[str, np.ndarray]:
-            told = self.side if self.at == 0 else 3 if self.at == long else 2
+            told = {0: self.side, long: 3, long + 1: self.side}.get(self.at, 2)
             return {"vector": np.eye(WIDTH, dtype=np.float32)[told]}
 
         def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> Any:
@@ -47,8 +48,8 @@ def world(name: str, size: int, grey: bool, senses: tuple[str, ...]) -> Any:
             return self._seen(), {}
 
         def step(self, action: np.ndarray) -> Any:
-            if self.at < long:
-                self.at += 1
+            self.at += 1
+            if self.at <= long:
                 return self._seen(), 0.0, False, False, {}
             return self._seen(), 1.0 if int(np.argmax(action)) == self.side else -1.0, True, False, {}
 
