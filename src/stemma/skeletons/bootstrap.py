@@ -19,7 +19,7 @@ from ..core.types import Batch, Detections
 from ..ops import boxes as bx
 from ..parts.regions.boost import Boost, Examples, boost
 from ..parts.regions.forest import Forest
-from .fitting import crowded, overlap_by_class
+from .fitting import overlap_by_class
 
 Pictures = Callable[[], Iterator[Batch]]
 

@@ -122,13 +122,13 @@ def spec(preset: str = "paper") -> Any:
 
 def recipe(preset: str = "paper") -> Recipe:
     """Its parent's, after a rise from a third over 500 steps, with gradients of a norm of 35 at most; "plug-in": three
-    epochs in which backbone and pyramid sleep."""
+    epochs of COCO in which backbone and pyramid sleep."""
     size = "small" if preset.endswith("small") else "paper"
     r = retinanet.recipe(size) if preset.startswith("retinanet") else fpn.recipe(size)
     r = replace(r, clip=35.0, warmup=500 / 90_000, warmup_factor=1 / 3) if size == "paper" else r
     if preset.startswith("plug-in"):
         r = replace(r, phases=(Phase("proposals and regions", 1.0, r"^rpn_head|^heads"),))
-    return replace(r, length="3epochs") if preset == "plug-in" else r
+    return replace(r, length="3epochs", warmup=500 / (3 * 118_287 / 16)) if preset == "plug-in" else r
 
 
 def resized(spec: Any, recipe: Recipe, size: int) -> tuple[Any, Recipe]:
@@ -168,7 +168,7 @@ PAPER = Paper(
     notes=(
         "Shapes weigh a tenth (rpn.shape_weight), as in the paper; mmdetection weighs them as places.",
         "Where objects overlap, the middle of one is positive though it lie in another's surroundings; in mmdetection "
-        "the later object of the list decides.",
+        "the later object of the list decides. In a crowd no cell is asked for a place; there all are.",
         "The anchor's centre moves nothing in the loss of shapes, which is of widths and heights alone; mmdetection "
         "adds the centre's share, which no gradient sees.",
         "'plug-in' trains proposals and regions on the backbone and the pyramid of a trained detector, which sleep: "
