@@ -225,7 +225,13 @@ def test_what_is_no_place_is_left_out_of_proposals() -> None:
     some[:, 100:105] = 0.0
     found = rule.propose(replace(raw, object=some))
     assert 1 <= int((found.labels[0] >= 0).sum()) <= 5
-    assert not (rule.propose(replace(raw, object=some * 0 - 9)).labels >= 0).any()
+    nowhere = replace(raw, object=some * 0 - 9)
+    assert not (rule.propose(nowhere).labels >= 0).any()
+    # regions learn from proposals of all cells, however unsure their places are yet
+    for name, found in vars(rule.propose(nowhere, training=True)).items():
+        if found is not None:
+            assert torch.equal(found, getattr(rule.propose(raw, training=True), name))
+    assert (rule.propose(nowhere, training=True).labels >= 0).sum() > 100
 
 
 def test_in_a_crowd_no_cell_is_asked_for_a_place() -> None:

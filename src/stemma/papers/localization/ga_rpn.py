@@ -33,8 +33,8 @@ class Guided(DenseRule):
     the rule is about the anchors made of both, which no loss moves.
 
     `locate` pays for places, an object's middle `centre` against what lies outside its `ignore`, which weighs `spare`;
-    bounded IoU (bent at `bend`) for shapes, of cells that `assign_shape` and `sample_shape` choose, divided by these
-    or, as the rule is, by the positive ones. In prediction cells whose place is less sure than `least` are left out.
+    bounded IoU (bent at `bend`) for shapes, of cells that `assign_shape` and `sample_shape` choose, divided by these or
+    by the positive ones, as the rule is. Answers leave out cells less sure of their place than `least`, training none.
     """
 
     shapes: Delta = Delta((0.07, 0.07, 0.14, 0.14))
@@ -79,8 +79,10 @@ class Guided(DenseRule):
         """Where a place is sure enough."""
         return object.float().sigmoid() >= self.least
 
-    def rank(self, raw: Any) -> Float[Tensor, "B A"]:
-        return super().rank(raw).masked_fill(~self.asked(raw.object), -torch.inf)
+    def propose(self, raw: Any, sizes: Tensor | None = None, training: bool = False) -> Detections:
+        out = ~self.asked(raw.object)[..., None]
+        raw = raw if training else replace(raw, logits=raw.logits.masked_fill(out, -torch.inf))
+        return super().propose(raw, sizes, training)
 
     def said(self, raw: Any, at: Tensor) -> Float[Tensor, "B M 4"]:
         few = replace(raw, anchors=bx.take(raw.references(), at), shape=bx.take(raw.shape, at))
