@@ -212,9 +212,9 @@ def answered(model: nn.Module, images: Tensor, sizes: Tensor | None, choose: Cho
     most = max(len(row[1]) for row in rows)
     out = Detections(boxes.new_zeros(len(rows), most, 4), boxes.new_zeros(len(rows), most),
                      torch.full((len(rows), most), -1, device=boxes.device))
-    for b, (where, score, label) in enumerate(rows):
-        n = len(score)
-        out.boxes[b, :n], out.scores[b, :n], out.labels[b, :n] = where, score, label
+    for b, row in enumerate(rows):
+        for v, said in zip((out.boxes, out.scores, out.labels), row):
+            v[b, : len(said)] = said
     return Detections(bx.clip(out.boxes, sizes), out.scores, out.labels)
 
 
