@@ -2,8 +2,11 @@
 real pictures. Processor seconds, and the peak of memory of the process.
 
     python benchmarks/published.py --data ../shared/data                 # each `paper` that has no row, then the table
+    python benchmarks/published.py --data ../shared/data all             # each published preset that has none
     python benchmarks/published.py --data ../shared/data ssd:ssd512 fpn  # some of them, anew
     python benchmarks/published.py                                       # print the table of what is known
+
+A preset is published where its name does not end in `small`.
 
 A preset is trained as `stemma train PAPER -p PRESET --batch 1 --budget Nsteps --start FILE` does it, on one thread, in
 a process of its own that may hold --memory GiB and work --seconds. FILE has weights that are drawn and scaled as
@@ -116,7 +119,7 @@ def table(rows: dict[str, dict[str, Any]]) -> str:
 
 def main() -> None:
     p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    p.add_argument("presets", nargs="*", help="PAPER, which is its `paper`, or PAPER:PRESET")
+    p.add_argument("presets", nargs="*", help="PAPER, which is its `paper`; PAPER:PRESET; or all")
     p.add_argument("--data", help="the folder in which coco549, camvid and panoptic_sample lie")
     p.add_argument("--batch", type=int, default=1, help="pictures of a step")
     p.add_argument("--memory", type=float, default=15.0, help="GiB that a process may hold")
@@ -130,8 +133,10 @@ def main() -> None:
     if a.data:
         from presets import presets
 
-        every = [v for v in presets() if v.endswith(":paper") and v not in rows]
-        for preset in [v if ":" in v else f"{v}:paper" for v in a.presets] or every:
+        every = [v for v in presets() if not v.endswith("small") and v not in rows]
+        papers = [v for v in every if v.endswith(":paper")]
+        asked = every if a.presets == ["all"] else [v if ":" in v else f"{v}:paper" for v in a.presets] or papers
+        for preset in asked:
             rows[preset] = measured(preset, a)
             write_text(KEPT, json.dumps(rows, indent=1, sort_keys=True) + "\n")
             print(json.dumps(rows[preset]), flush=True)

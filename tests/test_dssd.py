@@ -29,6 +29,7 @@ from stemma.parts.dense.deconvolution import (
     ResidualExtras,
 )
 from stemma.parts.dense.heads import LevelHeads
+from stemma.parts.trunk import rest
 
 SIDE = {"paper": 321, "": 321, "ssd321": 321, "dssd513": 513}
 IN = In((12, 20), (8, 16), 3, anchors=(8, 8, 8), logits=4)
@@ -303,7 +304,7 @@ def test_the_encoder_of_an_ssd_is_taken_over_and_sleeps() -> None:
     before = {k: v.clone() for k, v in model.state_dict().items()}
     optimizer = torch.optim.SGD([p for p in model.parameters() if p.requires_grad], 0.05)
     for _ in range(2):
-        model.train()
+        rest(model.train())
         torch.stack(list(model.loss(the_batch()).values())).sum().backward()
         optimizer.step()
     changed = {k for k, v in model.state_dict().items() if not torch.equal(v, before[k])}

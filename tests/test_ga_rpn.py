@@ -3,6 +3,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -10,6 +11,8 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
+import stemma
+from engine_help import short
 from learning import Learned
 from stemma.core.part import In
 from stemma.core.types import Batch, Targets
@@ -222,7 +225,38 @@ def test_what_is_no_place_is_left_out_of_proposals() -> None:
     some[:, 100:105] = 0.0
     found = rule.propose(replace(raw, object=some))
     assert 1 <= int((found.labels[0] >= 0).sum()) <= 5
-    assert not (rule.propose(replace(raw, object=some * 0 - 9)).labels >= 0).any()
+    nowhere = replace(raw, object=some * 0 - 9)
+    assert not (rule.propose(nowhere).labels >= 0).any()
+    # regions learn from proposals of all cells, however unsure their places are yet
+    for name, found in vars(rule.propose(nowhere, training=True)).items():
+        if found is not None:
+            assert torch.equal(found, getattr(rule.propose(raw, training=True), name))
+    assert (rule.propose(nowhere, training=True).labels >= 0).sum() > 100
+
+
+def test_in_a_crowd_no_cell_is_asked_for_a_place() -> None:
+    """Its cells are background no more, on all levels; those of an object in it are its own as ever."""
+    m = net().eval()
+    b = batch([[8.0, 8, 120, 90], [30, 30, 60, 60]])
+    raw, crowd = m(b.images).rpn, torch.zeros_like(b.targets.labels, dtype=torch.bool)
+    crowd[0, 0] = True
+    alone = locations(raw, Targets(b.targets.boxes[:, 1:], b.targets.labels[:, 1:]), 4.0, 0.2, 0.5, 0.5)[0]
+    found = locations(raw, replace(b.targets, crowd=crowd), 4.0, 0.2, 0.5, 0.5)[0]
+    x, y = bx.centre_size(raw.anchors)[0].unbind(-1)
+    deep, out = ((x > 8 + k) & (x < 120 - k) & (y > 8 + k) & (y < 90 - k) for k in (raw.stride, -raw.stride))
+    assert set(raw.stride[deep].tolist()) == {4, 8, 16, 32}
+    assert torch.equal(found == 1, alone == 1) and (found == 1).any()
+    assert (found[deep] != 0).all() and torch.equal(found[~out], alone[~out]) and (found[~out] == 0).any()
+
+
+def test_plugged_in_what_sleeps_keeps_its_statistics_too(tmp_path: Path) -> None:
+    """Backbone and pyramid of the trained detector are the same, bit for bit, when the training is over."""
+    start = short(tmp_path / "fpn", "2steps", "fpn")
+    plugged = short(tmp_path / "ga", "3steps", "ga-rpn", preset="plug-in-small", start=start.path)
+    old, new = stemma.load(start).state_dict(), stemma.load(plugged).state_dict()
+    still = [k for k in old if k.startswith(("backbone.", "neck."))]
+    assert any(k.endswith("running_mean") for k in still) and all(torch.equal(old[k], new[k]) for k in still)
+    assert any(not torch.equal(old[k], new[k]) for k in old if k.startswith("heads."))
 
 
 def test_plugged_in_the_backbone_sleeps() -> None:
@@ -234,7 +268,9 @@ def test_plugged_in_the_backbone_sleeps() -> None:
     (phase,) = ga_rpn.recipe("plug-in-small").phases
     optim.set_awake(m, phase.train, set())
     awake = {n.split(".")[0] for n, p in m.named_parameters() if p.requires_grad}
-    assert awake == {"rpn_head", "heads"} and ga_rpn.recipe("plug-in").length == "3epochs"
+    r = ga_rpn.recipe("plug-in")
+    assert awake == {"rpn_head", "heads"} and r.length == "3epochs"
+    assert round(r.warmup * 3 * 118_287 / r.batch) == 500  # steps of COCO
 
 
 def test_retinanet_is_guided_on_both_towers() -> None:

@@ -306,6 +306,22 @@ def test_the_loss_is_the_cross_entropy_of_both_scores() -> None:
     assert scores.grad is not None and scores.grad.abs().sum() > 0 and (scores.grad[1, 10:] == 0).all()
 
 
+def test_what_lies_in_a_crowd_is_not_asked_to_be_dropped() -> None:
+    """Two regions in a crowd pay nothing and have no gradient; without the crowd they do."""
+    from stemma.core.part import In
+
+    torch.manual_seed(0)
+    m = DuplicateRemoval(In((16,), (1,)), first=10, width=16, rank=16, heads=2, key=4, embed=16, overlaps=(0.5,))
+    objects = torch.tensor([[[0.0, 0, 20, 20], [40.0, 0, 100, 60]]])
+    boxes = torch.tensor([[[0.0, 0, 20, 19], [42.0, 5, 60, 20], [50.0, 5, 90, 50], [0.0, 70, 30, 90]]])
+    scores, f = torch.rand(1, 4, 1).requires_grad_(), torch.randn(1, 4, 16)
+    real, labels = torch.ones(1, 4, dtype=torch.bool), torch.zeros(1, 2, dtype=torch.long)
+    for crowd, paid in ((torch.tensor([[False, True]]), [True, False, False, True]), (None, [True] * 4)):
+        loss = m.loss(scores, boxes, f, real, Targets(objects, labels, crowd))
+        (slope,) = torch.autograd.grad(loss, scores)
+        assert (slope[0, :, 0] != 0).tolist() == paid
+
+
 def test_classes_that_score_little_are_left_out_and_merging_is_a_setting() -> None:
     from stemma.core.part import In
 

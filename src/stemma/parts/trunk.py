@@ -31,7 +31,7 @@ def several(module: nn.Module, x: Tensor, kernel: int, stride: int, padding: int
 
 
 def rest(module: nn.Module) -> None:
-    """Batch norms whose weights do not learn now keep their statistics."""
+    """Batch norms whose weights do not learn now (`lr_mult`, a phase) keep their statistics, in training too."""
     for m in module.modules():
-        if isinstance(m, nn.BatchNorm2d) and asleep(m):
+        if isinstance(m, nn.BatchNorm1d | nn.BatchNorm2d) and asleep(m):
             m.eval()

@@ -17,9 +17,10 @@ from torch import Tensor
 
 from ..core.types import Batch, Detections
 from ..ops import boxes as bx
+from ..parts.dense.assign import crowded
 from ..parts.regions.boost import Boost, Examples, boost
 from ..parts.regions.forest import Forest
-from .fitting import crowded, overlap_by_class
+from .fitting import overlap_by_class
 
 Pictures = Callable[[], Iterator[Batch]]
 

@@ -29,7 +29,7 @@ from ..parts.dense.sample import Everything, Sampler, draw
 from ..parts.dense.select import PerLevel, Proposals, Select
 from ..parts.necks import FPN
 from ..parts.preprocess import Preprocess
-from ..parts.trunk import Trunk, rest
+from ..parts.trunk import Trunk
 
 
 @dataclass(frozen=True)
@@ -214,12 +214,6 @@ class DenseModel(nn.Module):
         """The network alone: no targets, no NMS, static shapes. This is what is compiled and exported."""
         xs = self.neck(self.backbone(self.spec.preprocess(images)))
         return look(self.head, self.rule, xs, self.out.strides, (images.shape[-2], images.shape[-1]), answer)
-
-    def train(self, mode: bool = True) -> DenseModel:
-        """As ever, but batch norms whose weights do not learn (`lr_mult`, a phase) keep their statistics too."""
-        super().train(mode)
-        rest(self)
-        return self
 
     def loss(self, batch: Batch) -> Losses:
         return self.rule.loss(self(batch.images), batch.targets, self.classes, batch.sizes)

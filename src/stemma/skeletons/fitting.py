@@ -9,11 +9,12 @@ from collections.abc import Callable, Iterator
 from typing import Protocol
 
 import torch
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Float, Int
 from torch import Tensor
 
-from ..core.types import Batch, Targets
+from ..core.types import Batch
 from ..ops import boxes as bx
+from ..parts.dense.assign import crowded
 from ..parts.dense.coders import Coder
 from ..parts.regions.regions import with_truth
 from ..parts.regions.ridge import Ridge, fit_class
@@ -122,10 +123,3 @@ def overlap_by_class(iou: Float[Tensor, "P N"], labels: Int[Tensor, " N"], class
     """Each region's highest IoU with an object of each class; 0 where there is none."""
     at = torch.where(labels < 0, classes, labels).expand(len(iou), -1)
     return iou.new_zeros(len(iou), classes + 1).scatter_reduce(1, at, iou, "amax")[:, :classes]
-
-
-def crowded(boxes: Float[Tensor, "B P 4"], t: Targets) -> Bool[Tensor, "B P"]:
-    """Regions that lie in a crowd or an ignored object by more than half."""
-    if t.crowd is None or not t.boxes.shape[1]:
-        return torch.zeros_like(boxes[..., 0], dtype=torch.bool)
-    return bx.iof(boxes, t.boxes).masked_fill(~(t.crowd & (t.labels >= 0))[:, None], 0.0).amax(2) > 0.5

@@ -18,7 +18,6 @@ from ..ops.constants import constant
 from ..parts.dense.post import every_pair
 from ..parts.regions.regions import there, with_truth
 from ..parts.regions.relation import DuplicateRemoval, RelationHead
-from ..parts.trunk import asleep
 from .two_stage import TwoStage, TwoStageModel, TwoStageRaw
 
 
@@ -53,13 +52,6 @@ class RelatedModel(TwoStageModel):
         head = self.heads[0]
         assert isinstance(head, RelationHead)
         return head
-
-    def train(self, mode: bool = True) -> RelatedModel:
-        """As ever, but a trunk none of whose weights learn (a phase of the recipe) keeps its statistics too."""
-        super().train(mode)
-        if asleep(self.backbone):
-            self.backbone.eval()
-        return self
 
     def loss(self, batch: Batch, raw: TwoStageRaw | None = None) -> Losses:
         t, spec, s = batch.targets, self.spec, self.stages[0]

@@ -23,6 +23,7 @@ from ...core.interrupts import Wishes
 from ...core.recipe import Recipe
 from ...core.sentence import many
 from ...core.types import Batch, StemmaError
+from ...parts.trunk import rest
 from . import checkpoint, devices, optim, prices, progress, schedule
 from .budget import Budget, Spent
 from .clock import Stopwatch
@@ -211,7 +212,7 @@ class Training(ABC):
         self._enter_phase(fraction)
         self.rate = optim.set_rate(self.optimizer, schedule.rate(self.recipe, fraction, self.phase, self.steps)
                                    * (not self.still))
-        self.model.train()
+        rest(self.model.train())
         self.pixels = 0.0
         for part in range(self.parts):
             batch = next(batches)
@@ -438,7 +439,7 @@ class Training(ABC):
         """
         before = {k: v.clone() for k, v in self.model.state_dict().items()}
         self._enter_phase(self.plan.budget.fraction(self.spent))
-        self.model.train()
+        rest(self.model.train())
         try:
             while True:
                 devices.seed_step(self.plan.seed, self.steps, self.fabric.global_rank)

@@ -33,8 +33,8 @@ class Guided(DenseRule):
     the rule is about the anchors made of both, which no loss moves.
 
     `locate` pays for places, an object's middle `centre` against what lies outside its `ignore`, which weighs `spare`;
-    bounded IoU (bent at `bend`) for shapes, of cells that `assign_shape` and `sample_shape` choose, divided by these
-    or, as the rule is, by the positive ones. In prediction cells whose place is less sure than `least` are left out.
+    bounded IoU (bent at `bend`) for shapes, of cells that `assign_shape` and `sample_shape` choose, divided by these or
+    by the positive ones, as the rule is. Answers leave out cells less sure of their place than `least`, training none.
     """
 
     shapes: Delta = Delta((0.07, 0.07, 0.14, 0.14))
@@ -79,8 +79,10 @@ class Guided(DenseRule):
         """Where a place is sure enough."""
         return object.float().sigmoid() >= self.least
 
-    def rank(self, raw: Any) -> Float[Tensor, "B A"]:
-        return super().rank(raw).masked_fill(~self.asked(raw.object), -torch.inf)
+    def propose(self, raw: Any, sizes: Tensor | None = None, training: bool = False) -> Detections:
+        out = ~self.asked(raw.object)[..., None]
+        raw = raw if training else replace(raw, logits=raw.logits.masked_fill(out, -torch.inf))
+        return super().propose(raw, sizes, training)
 
     def said(self, raw: Any, at: Tensor) -> Float[Tensor, "B M 4"]:
         few = replace(raw, anchors=bx.take(raw.references(), at), shape=bx.take(raw.shape, at))
@@ -122,13 +124,13 @@ def spec(preset: str = "paper") -> Any:
 
 def recipe(preset: str = "paper") -> Recipe:
     """Its parent's, after a rise from a third over 500 steps, with gradients of a norm of 35 at most; "plug-in": three
-    epochs in which backbone and pyramid sleep."""
+    epochs of COCO in which backbone and pyramid sleep."""
     size = "small" if preset.endswith("small") else "paper"
     r = retinanet.recipe(size) if preset.startswith("retinanet") else fpn.recipe(size)
     r = replace(r, clip=35.0, warmup=500 / 90_000, warmup_factor=1 / 3) if size == "paper" else r
     if preset.startswith("plug-in"):
         r = replace(r, phases=(Phase("proposals and regions", 1.0, r"^rpn_head|^heads"),))
-    return replace(r, length="3epochs") if preset == "plug-in" else r
+    return replace(r, length="3epochs", warmup=500 / (3 * 118_287 / 16)) if preset == "plug-in" else r
 
 
 def resized(spec: Any, recipe: Recipe, size: int) -> tuple[Any, Recipe]:
@@ -168,7 +170,7 @@ PAPER = Paper(
     notes=(
         "Shapes weigh a tenth (rpn.shape_weight), as in the paper; mmdetection weighs them as places.",
         "Where objects overlap, the middle of one is positive though it lie in another's surroundings; in mmdetection "
-        "the later object of the list decides.",
+        "the later object of the list decides. In a crowd no cell is asked for a place; there all are.",
         "The anchor's centre moves nothing in the loss of shapes, which is of widths and heights alone; mmdetection "
         "adds the centre's share, which no gradient sees.",
         "'plug-in' trains proposals and regions on the backbone and the pyramid of a trained detector, which sleep: "

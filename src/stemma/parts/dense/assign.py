@@ -42,6 +42,13 @@ def nothing(c: Candidates) -> Assigned:
     return state, torch.zeros_like(state)
 
 
+def crowded(boxes: Float[Tensor, "B P 4"], t: Targets) -> Bool[Tensor, "B P"]:
+    """Regions that lie in a crowd or an ignored object by more than half."""
+    if t.crowd is None or not t.boxes.shape[1]:
+        return torch.zeros_like(boxes[..., 0], dtype=torch.bool)
+    return bx.iof(boxes, t.boxes).masked_fill(~(t.crowd & (t.labels >= 0))[:, None], 0.0).amax(2) > 0.5
+
+
 def spare_crowds(state: Int[Tensor, "B A"], both: Float[Tensor, "B N A"], c: Candidates, t: Targets,
                  share: float) -> Int[Tensor, "B A"]:
     """Background candidates that lie in a crowd or an ignored object by more than `share` of their area are not

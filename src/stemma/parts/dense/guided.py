@@ -154,7 +154,8 @@ class ByBestShape(ByIoU):
 def locations(raw: DenseRaw, t: Targets, scale: float, centre: float, ignore: float,
               offset: float) -> Int[Tensor, "B A"]:
     """Sec. 3.2: 1 in the middle `centre` of each object on the level of its size, -1 around it to `ignore` and there on
-    the levels beside, else 0. Squares have sides of `scale` cells, centres at `offset` of a cell."""
+    the levels beside, and in a crowd on all levels, else 0. Squares have sides of `scale` cells, centres at `offset` of
+    a cell."""
     if t.boxes.shape[1] == 0:
         return torch.zeros_like(raw.logits[..., 0], dtype=torch.long)
     stride = raw.stride
@@ -166,15 +167,17 @@ def locations(raw: DenseRaw, t: Targets, scale: float, centre: float, ignore: fl
     wanted = (size.clamp(min=1e-6).prod(-1).sqrt() / (scale * first)).log2().add(0.5).floor()
     away = (wanted.clamp(min=0).minimum(most)[..., None] - level).abs()  # B N A
 
-    def inside(share: float) -> Tensor:
+    def inside(share: float, which: Tensor = t.valid) -> Tensor:
         low, high = (((middle + sign * share * size / 2)[:, :, None] / stride[:, None] - offset).round()
                      for sign in (-1, 1))
         low, high = (v.clamp(min=0).minimum(last) for v in (low, high))
-        return ((cell >= low) & (cell <= high)).all(-1) & t.valid[..., None]
+        return ((cell >= low) & (cell <= high)).all(-1) & which[..., None]
 
-    near = inside(ignore)
+    near = inside(ignore) & (away <= 1)
+    if t.crowd is not None:
+        near = near | inside(1.0, t.crowd & (t.labels >= 0))
     positive = (inside(centre) & (away == 0)).any(1)
-    return torch.where(positive, 1, torch.where((near & (away <= 1)).any(1), -1, 0))
+    return torch.where(positive, 1, torch.where(near.any(1), -1, 0))
 
 
 def bounded(said: Float[Tensor, "*A 2"], want: Float[Tensor, "*A 2"], beta: float = 0.2) -> Float[Tensor, "*A"]:

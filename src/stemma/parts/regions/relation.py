@@ -17,6 +17,7 @@ from torch.autograd.function import once_differentiable
 from ...core.part import In
 from ...core.types import Targets
 from ...ops import boxes as bx
+from ..dense.assign import crowded
 from .heads import Align, Deltas, FCHead, Pool, Seen
 
 FLOOR, WAVE, NEAR = 1e-6, 1000.0, 1e-3  # least weight of a pair, longest wave, least share of a side
@@ -162,8 +163,8 @@ class DuplicateRemoval(nn.Module):
     a probability of being the one to keep at each of `overlaps`; the final score is the class score times that.
 
     The loss is cross entropy of the final scores, at each overlap against the best-scored region of every object;
-    those weigh `positive`. `least`: classes of which no region scores as much are left out when predicting. `merge`:
-    mean or maximum over the overlaps.
+    those weigh `positive`. What lies in a crowd is not asked. `least`:
+    classes of which no region scores as much are left out when predicting. `merge`: mean or maximum over the overlaps.
     """
 
     def __init__(
@@ -202,7 +203,7 @@ class DuplicateRemoval(nn.Module):
         want = wanted(boxes.detach(), at, t, self.overlaps)
         p = top[..., None] * kept
         cost = -(self.positive * want * (p + 1e-8).log() + (1 - want) * (1 - p + 1e-8).log())
-        there = real[:, None].expand(-1, at.shape[1], -1).gather(2, at)
+        there = (real & ~crowded(boxes.detach(), t))[:, None].expand(-1, at.shape[1], -1).gather(2, at)
         out: Tensor = (cost * there[..., None]).sum() / (len(at) * at.shape[2] * len(self.overlaps))
         return out
 
