@@ -74,8 +74,7 @@ def spec(preset: str = "paper") -> Dreaming:
                Head("reward", part(TwoHotHead, units=units, layers=shallow, curved=not first, norm=norm)),
                Head("terminal", part(GoingHead, units=units, layers=shallow, inside=not first, norm=norm))),
         rule=FreeNats(1.0, balance=(0.5 if first else 1.0, 0.1)),
-        actor=part(Policy, units=units, layers=layers, reads=READS, mix=0.01 if first else 0.0,
-                   scale=1.0 if first else 0.01, norm=norm),
+        actor=part(Policy, units=units, layers=layers, reads=READS, mix=0.01, scale=1.0 if first else 0.01, norm=norm),
         critic=part(TwoHotHead, units=units, layers=layers, curved=not first, norm=norm),
         behaviour=Behaviour(replay=0.0 if first else 0.3, through=first),
         context=not first and preset != "window-small",
@@ -160,7 +159,8 @@ PAPER = Paper(
     notes=(
         "An agent learns between episodes: after each group of 16, one for each world, it makes up the updates of the "
         "ratio, where the code learns at every step. So a killed run resumes exactly in any world.",
-        "Settings are the code's (configs.yaml, second version); its actor has no uniform share, the paper's has.",
+        "Settings are the code's (configs.yaml, second version), but a hundredth of what an actor chooses is even as "
+        "in the paper: the code says so too, and its head passes over it (actor.mix=0).",
         "Nothing is lived by chance at first, but by the first version: its untrained actor is not nearly uniform.",
         "Numbers are float32, the code's bfloat16. Blocks begin as narrow as if each saw all inputs; not in the small.",
         "Other worlds have other ratios and numbers of worlds in configs.yaml (recipe.life.then: 0.ratio, 1.amount): "
