@@ -159,7 +159,7 @@ PAPER = Paper(
     notes=(
         "An agent learns between episodes: after each group of 16, one for each world, it makes up the updates of the "
         "ratio, where the code learns at every step. So a killed run resumes exactly in any world.",
-        "Settings are the code's (configs.yaml, second version), but a hundredth of what an actor chooses is even as "
+        "Settings are the code's (configs.yaml, second version), but a hundredth of what an actor chooses is chance as "
         "in the paper: the code says so too, and its head passes over it (actor.mix=0).",
         "Nothing is lived by chance at first, but by the first version: its untrained actor is not nearly uniform.",
         "Numbers are float32, the code's bfloat16. Blocks begin as narrow as if each saw all inputs; not in the small.",
