@@ -254,8 +254,10 @@ def begun_at(out: str | Path, record: dict[str, Any], resume: bool, fabric: Any)
         return Run.open(out), False
     run = Run.open(out)
     run.hold(record, "paper", "preset", "sets", "seed", "batch", "classes", "recipe")
-    if (before := run.record["data"])["fingerprint"] != record["data"]["fingerprint"]:
-        raise StemmaError(f"{out} was trained on other data ({before['where']}), or its files have changed since; "
-                          "choose another --out")
+    before, now = run.record["data"], record["data"]
+    for key, what in (("fingerprint", "trained"), ("val_fingerprint", "validated")):
+        if before.get(key, now.get(key)) != now.get(key):
+            raise StemmaError(f"{out} was {what} on other data ({before['where']}), or its files have changed since; "
+                              "choose another --out")
     fabric.barrier()
     return run, True
