@@ -21,10 +21,13 @@ from stemma.engine import wings
 from stemma.engine.comparing import compare as engine
 from stemma.engine.comparing import processes
 from stemma.engine.comparing.job import Job
+from stemma.engine.editing import wing as editing_wing
 from stemma.engine.pictures import gallery, results
 from stemma.engine.pictures import wing as picture_wing
 from stemma.engine.pictures.paired import FILE, Paired
 from stemma.engine.pictures.trial import quality
+from stemma.engine.running.runs import alone
+from stemma.engine.transfer import wing as transfer_wing
 from stemma.metrics.resample import Ratios, Tallies
 
 
@@ -202,6 +205,56 @@ def test_a_comparison_goes_on_with_the_same_data_alone(tmp_path: Path, split: st
     file.write_text(file.read_text().replace("[4, 4, 20, 20]", "[4, 4, 20, 21]", 1))
     with pytest.raises(StemmaError, match="have changed since .* was begun"):
         claim()
+
+
+def prints(wing: wings.Wing, paper: str, data: Path, networks: dict[str, str]) -> str:
+    """What a comparison of one system, "it", knows its data by."""
+    return wing.prepare(wings.Asked({"it": (paper, "small")}, str(data), lambda _: {}, {"limit": None}, False, None,
+                                    networks)).fingerprint
+
+
+@pytest.mark.parametrize("split", ["train", "val", "test"])
+def test_a_comparison_of_editors_knows_the_pictures_and_sentences_that_it_is_of(tmp_path: Path, split: str) -> None:
+    lists = {}
+    for s in ("train", "val", "test"):
+        for k in range(4):
+            for side in ("before", "after"):
+                noise(tmp_path / s / side / f"{k}.png", 40, 60, seed=k + 4 * (side == "after"))
+        lists[s] = tmp_path / s / "prompts.txt"
+        lists[s].write_text("".join(f"make it {k}\n" for k in range(4)))
+    ask = lambda: prints(editing_wing, "instruct-pix2pix", tmp_path, {})
+    said = ask()
+    assert ask() == said
+    picture = tmp_path / split / "after" / "2.png"
+    own = picture.read_bytes()
+    noise(picture, 40, 60, seed=99)
+    with picture.open("ab") as f:
+        f.write(b"\0")  # of another size in bytes, as another picture is
+    assert ask() != said
+    picture.write_bytes(own)
+    assert ask() == said
+    lists[split].write_text(lists[split].read_text().replace("make it 2", "make it 3"))
+    assert ask() != said
+
+
+@pytest.mark.parametrize("split", ["train", "test"])
+def test_a_comparison_of_networks_knows_the_pictures_that_it_is_of(tmp_path: Path, split: str) -> None:
+    for s in ("train", "test"):
+        for k in range(12):
+            noise(tmp_path / s / "ab"[k % 2] / f"{k}.png", 40, 60, seed=k + 12 * (s == "test"))
+    ask = lambda: prints(transfer_wing, "imagenet-transfer", tmp_path, {"it": "resnet18"})
+    said = ask()
+    assert ask() == said
+    (tmp_path / split / "a" / "2.png").rename(tmp_path / split / "b" / "2.png")
+    moved = ask()
+    noise(tmp_path / split / "b" / "2.png", 40, 60, seed=99)
+    assert len({said, moved, ask()}) == 3
+
+
+def test_two_comparisons_that_begin_at_once_do_not_share_a_folder(tmp_path: Path) -> None:
+    with alone(tmp_path), pytest.raises(StemmaError, match="another process is at work in"):
+        engine.compare(["ssd"], "scenes:64:16", "1steps", out=tmp_path, device="cpu")
+    assert not list(tmp_path.iterdir())  # what the other one is about to write was not written for it
 
 
 def test_settings_reach_the_paper_they_name() -> None:

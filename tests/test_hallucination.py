@@ -22,7 +22,9 @@ from stemma.core import paper as cards
 from stemma.core.part import In
 from stemma.core.types import DataError, StemmaError
 from stemma.data.language.facts import Facts, World, family, known, open_facts, read, world_of
+from stemma.engine import wings
 from stemma.engine.language import facts as subject
+from stemma.engine.language import wing as language_wing
 from stemma.engine.language.learning import Learner
 from stemma.engine.running import checkpoint
 from stemma.metrics import hallucination as rates
@@ -429,6 +431,16 @@ def test_a_folder_of_ones_own_facts(tmp_path: Path) -> None:
     assert moved.slots == ("country", "capital") and sorted(moved.p) == sorted(f.p), "weight stands where it likes"
     said = stemma.train(PAPER, str(tmp_path / "a"), "1epochs", "good-turing", tmp_path / "run", progress=False)
     assert stemma.evaluate(said)["facts"] == 4 and stemma.evaluate(said)["regular"] is None
+    print_of = lambda: language_wing.prepare(wings.Asked(
+        {PAPER: (PAPER, "good-turing")}, str(tmp_path / "a"), lambda _: {}, {}, False, None, {})).fingerprint
+    before = print_of()
+    again = lambda: stemma.train(PAPER, str(tmp_path / "a"), "1epochs", "good-turing", tmp_path / "run", progress=False,
+                                 resume=True)
+    assert again().state == "finished" and print_of() == before
+    folder_of(tmp_path / "a", CAPITALS.replace("paris,5", "paris,4"))
+    assert print_of() != before
+    with pytest.raises(StemmaError, match="run was trained on other data .*, or its files have changed since"):
+        again()
     table_alone = open_facts(folder_of(tmp_path / "c", CAPITALS) / "facts.csv")
     assert table_alone.name == "c" and len(table_alone.told) == 4 and known(tmp_path / "c" / "facts.csv")
     assert "drawn by the weights" in subject.Corpus(table_alone).about and "drawn" not in subject.Corpus(f).about

@@ -7,7 +7,9 @@ import json
 import threading
 import unicodedata
 import warnings
+from collections import Counter
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +17,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from layouts import LAYOUTS, truth
 from made_data import noise
 from stemma.core.types import DataError
 from stemma.data.convert import convert
@@ -1189,6 +1192,30 @@ def test_any_name_of_a_class_comes_back(tmp_path: Path, to: str) -> None:
     assert data.info.classes.names == ODD_NAMES
     assert [(data.info.classes.names[c], b[0]) for c, b in zip(data.truth(0).labels, data.truth(0).boxes)] == [
         (n, pytest.approx(k)) for k, n in enumerate(ODD_NAMES, 1)]
+
+
+@pytest.mark.parametrize("mixed", [True, False])
+@pytest.mark.parametrize("kind", [
+    "bdd100k", "createml", "csv", "cvat", "datumaro", "coco", "imagefolder", "label_studio", "labelme", "supervisely",
+    "via", "via_csv", "voc", "yolo"])
+def test_names_that_differ_in_blanks_around_them_stay_apart_or_it_is_told(tmp_path: Path, kind: str, mixed: bool) -> None:
+    it = LAYOUTS[kind]
+    rows = truth(it.holds, ("cat", "cat ") if mixed else ("cat", "dog"))
+    if not mixed:  # each split has a spelling of its own
+        rows["val"] = {p: [replace(x, name=x.name.replace("cat", "cat ")) for x in own] for p, own in rows["val"].items()}
+    it.write(tmp_path, rows)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DataWarning)
+        found = {s: open_dataset(tmp_path, s) for s in ("train", "val")}
+    names = found["train"].info.classes.names
+    told = [n for n in examined(tmp_path).notes if "'cat' and 'cat '" in n]
+    assert found["val"].info.classes.names == names and len(told) == 1
+    if "cat " in names:
+        assert "are classes of their own" in told[0]
+    else:
+        assert told == ["'cat' and 'cat ' differ in blanks around them alone and are one class, 'cat'"]
+        objects = {s: Counter(names[k] for i in range(len(d)) for k in d.truth(i).labels) for s, d in found.items()}
+        assert objects == {s: {"cat": 12} if mixed else {"cat": 6, "dog": 6} for s in ("train", "val")}
 
 
 def test_blanks_around_a_name_are_told_and_what_xml_loses_of_them(tmp_path: Path) -> None:

@@ -15,6 +15,8 @@ import pytest
 import torch
 
 from engine_help import alone_and_in_pieces, scenes, script, short
+from layouts import LAYOUTS, truth
+from made_data import noise
 from stemma.core.types import StemmaError
 from stemma.engine.pictures import fit
 from stemma.engine.pictures.trainer import Trainer
@@ -196,6 +198,32 @@ def test_a_time_budget_continues_its_seconds(tmp_path: Path, monkeypatch: pytest
     seconds = [e["seconds"] for e in run.metrics("train")]
     # the first step past it is the last
     assert seconds == sorted(seconds) and seconds[-1] >= 1.0 >= max([0.0, *seconds[:-1]])
+
+
+def test_a_run_goes_on_with_the_same_pictures_alone(tmp_path: Path) -> None:
+    data, it = tmp_path / "data", LAYOUTS["yolo"]
+    it.write(data, truth(it.holds))
+    go_on = lambda: short(tmp_path / "run", "2steps", data=str(data), val="val", resume=True)
+    go_on()
+    for split, what in (("train", "trained"), ("val", "validated")):
+        file, more = data / f"images/{split}/a.png", data / f"images/{split}/more.png"
+        own = file.read_bytes()
+
+        def refused(what: str = what) -> None:
+            with pytest.raises(StemmaError, match=f"run was {what} on other data .*, or its files have changed since"):
+                go_on()
+
+        file.unlink()
+        refused()  # one is gone
+        noise(file, 50, 80)
+        refused()  # another stands in its place
+        file.write_bytes(own)
+        noise(more, 40, 60)
+        (data / f"labels/{split}/more.txt").write_text("0 .5 .5 .2 .2\n")
+        refused()  # there is one more
+        more.unlink()
+        (data / f"labels/{split}/more.txt").unlink()
+    assert go_on().record["spent"]["steps"] == 2
 
 
 def test_resuming_where_nothing_was_saved_begins_anew(tmp_path: Path) -> None:

@@ -90,19 +90,20 @@ def lines_of(path: Path) -> list[str]:
     return [s.strip() for s in text_of(read_bytes(path), path).splitlines()]
 
 
-def table_of(text: str, path: str | Path, delimiter: str = ",") -> list[list[str]]:
-    """The rows of a CSV text, cells stripped, whatever ends its lines. Raises DataError."""
+def table_of(text: str, path: str | Path, delimiter: str = ",", stripped: bool = True) -> list[list[str]]:
+    """The rows of a CSV text, cells stripped (or not), whatever ends its lines. Raises DataError."""
     plain = text.replace("\r\n", "\n").replace("\r", "\n")
     try:
-        return [[c.strip() for c in row] for row in csv.reader(io.StringIO(plain, newline=""), delimiter=delimiter)]
+        rows = csv.reader(io.StringIO(plain, newline=""), delimiter=delimiter)
+        return [[c.strip() for c in row] if stripped else row for row in rows]
     except csv.Error as e:
         raise DataError(str(path), f"is no CSV ({e})", "write it again, or remove it") from None
 
 
-def rows_of(text: str, path: str | Path) -> list[list[str]]:
+def rows_of(text: str, path: str | Path, stripped: bool = True) -> list[list[str]]:
     """`table_of` by commas, semicolons or tabs, whichever the first line has most of. Raises DataError."""
     first = text.lstrip().splitlines()[0] if text.strip() else ""
-    return table_of(text, path, max(",;\t", key=first.count))
+    return table_of(text, path, max(",;\t", key=first.count), stripped)
 
 
 # ---------------------------------------------------------------- folders

@@ -8,7 +8,7 @@ from __future__ import annotations
 import hashlib
 import os
 import warnings
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -462,6 +462,16 @@ def settle(faults: list[Fault], on_fault: OnFault, where: str, out: int = 0) -> 
     lost = f"; {out} picture{'s are' if out > 1 else ' is'} left out" if out else ""
     say_once(f"{where}: mended {len(faults)} fault{'s' * (len(faults) > 1)} ({kinds}){lost}; the first: {faults[0]}. "
              "`stemma doctor` lists all.", stacklevel=5)
+
+
+def joined(written: Iterable[str], classes: Iterable[str]) -> list[str]:
+    """Notes on names of classes as they are `written` that differ in blanks around them alone, and are one of `classes`
+    without these."""
+    of, known = defaultdict[str, list[str]](list), set(classes)
+    for name in sorted({n for n in written if n.strip()}):
+        of[name if name in known else name.strip()].append(name)
+    return [f"{' and '.join(map(repr, names))} differ in blanks around them alone and are one class, {one!r}"
+            for one, names in of.items() if len(names) > 1]
 
 
 _SAID: set[str] = set()

@@ -11,9 +11,11 @@ from __future__ import annotations
 
 import hashlib
 import math
+import os
 import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -66,9 +68,15 @@ class Folder:
     def info(self) -> Info:
         return info_of(self.root.name, self.format, (self.task,))
 
-    @property
+    @cached_property
     def fingerprint(self) -> str:
-        return self.digest
+        """sha256 over the list, what it says of each edit, and the names and sizes of the edits' files."""
+        h = hashlib.sha256(self.digest.encode())
+        for e in self.entries:
+            files = [(n, os.stat(p).st_size if os.path.exists(p := os.path.join(self.root, n)) else -1)
+                     for n in (*(n for pair in e.files for n in pair), *([e.mask] if e.mask else []))]
+            h.update(repr((e, files)).encode("utf-8", "surrogatepass"))
+        return h.hexdigest()
 
     def __len__(self) -> int:
         return len(self.entries)

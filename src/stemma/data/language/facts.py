@@ -19,6 +19,7 @@ factoid is a row of word numbers, or its code: the row read as one number, first
 from __future__ import annotations
 
 import csv
+import hashlib
 import itertools
 from dataclasses import dataclass, fields
 from functools import cached_property
@@ -229,6 +230,12 @@ class Facts:
     # codes at which the list of sentences is divided into parts; within each every sentence is as likely to be true
     parts: tuple[int, ...] = ()
     even: bool = True  # whether what a sentence says tells nothing of how often it is told: regular probabilities
+    digest: str = ""  # of the files that it was read from
+
+    @property
+    def fingerprint(self) -> str:
+        """Equal of equal worlds."""
+        return f"{self.name}:{self.digest}" if self.digest else self.name
 
     @property
     def possible(self) -> int:
@@ -398,7 +405,10 @@ def read(folder: Path, seed: int = 0) -> Facts:
         told, held = rng.choice(len(p), len(p), p=p), rng.choice(len(p), len(p), p=p)
     words = tuple(w for x in lists for w in x)
     note = "" if given else "drawn by the weights of the facts, for there is no documents.csv"
-    return Facts(folder.resolve().name, tuple(head), sizes, words, codes.astype(np.int64), p, told, held, None, note)
+    files = [folder / "facts.csv", *([folder / "documents.csv"] if given else [])]
+    digest = hashlib.sha256(b"\0".join(f.read_bytes() for f in files)).hexdigest()
+    return Facts(folder.resolve().name, tuple(head), sizes, words, codes.astype(np.int64), p, told, held, None, note,
+                 digest=digest)
 
 
 def _rows(file: Path) -> tuple[list[str], list[list[str]], list[int]]:

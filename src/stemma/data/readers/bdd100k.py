@@ -53,7 +53,7 @@ def read(
     notes = [f"{sum(lines.values())} open lines have no extent and are not read ("
              + ", ".join(f"{c}: {n}" for c, n in lines.most_common(4)) + ")"] if lines else []
     return pages.draft_of(where, source, found, FORMAT, split, images=images, names=names,
-                          every=lambda: pages.classes_of(p for o in splits(where, labels).values() for f in o.files
+                          every=lambda: pages.written_of(p for o in splits(where, labels).values() for f in o.files
                                                          if f not in source.files for p in _pages(f, [], Counter())),
                           word="label", faults=faults, notes=notes, follow_links=follow_links, spelt="corners")
 
@@ -100,7 +100,7 @@ def _pages(path: Path, faults: list[Fault], lines: Counter[str], several: bool =
 def _shape(row: Mapping[str, Any], number: int, lines: Counter[str]) -> Shape | None:
     """A label as an object; None for an open line."""
     label = row.get("category")
-    shape = Shape(label.strip() if isinstance(label, str) else "", record=number)
+    shape = Shape(label if isinstance(label, str) else "", record=number)
     more = row.get("attributes")
     shape.unread = told({k: v for k, v in more.items() if v not in ("none", "NA")} if isinstance(more, dict) else None,
                         _CROWDS)

@@ -42,7 +42,7 @@ def read(
     faults: list[Fault] = []
     found = [p for path in source.files for p in _pages(path, faults)]
     return pages.draft_of(where, source, found, FORMAT, split, images=images, names=names,
-                          every=lambda: pages.classes_of(p for o in splits(where, labels).values() for f in o.files
+                          every=lambda: pages.written_of(p for o in splits(where, labels).values() for f in o.files
                                                          for p in _pages(f, [])),
                           word="annotation", faults=faults, follow_links=follow_links, spelt="centre")
 
@@ -67,7 +67,7 @@ def _pages(path: Path, faults: list[Fault]) -> list[Page]:
             c = a.get("coordinates") if isinstance(a, dict) else None
             label = (next((a[x] for x in ("label", "class") if isinstance(a.get(x), str)), "") if isinstance(a, dict)
                      else "")
-            shape = Shape(label.strip(), record=j)
+            shape = Shape(label, record=j)
             if isinstance(c, dict):
                 x, y, w, h = (real(c.get(v)) for v in ("x", "y", "width", "height"))
                 shape.box = x - w / 2, y - h / 2, x + w / 2, y + h / 2

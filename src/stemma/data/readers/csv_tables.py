@@ -142,11 +142,16 @@ def splits(where: Path, labels: str | Path | None = None, **_: Any) -> dict[str,
 
 
 def _table(path: Path) -> tuple[Head, list[list[str]]]:
-    rows = rows_of(text_of(read_bytes(path), path), path)
+    """Cells are without the blanks around them, but for those of a class."""
+    written = rows_of(text_of(read_bytes(path), path), path, stripped=False)
+    rows = [[c.strip() for c in row] for row in written]
     head = _head([r for r in rows if r])
     if head is None or not head.usable:
         raise DataError(str(path), "has no columns of pictures and boxes",
                         "write filename,class,xmin,ymin,xmax,ymax in its first line")
+    if (at := head.at.get("class", -1)) >= 0:
+        for row, own in zip(rows, written):
+            row[at : at + 1] = own[at : at + 1] if any(row[at : at + 1]) else row[at : at + 1]
     return head, rows[head.first - 1 :]
 
 
@@ -203,7 +208,7 @@ def read(
 
     def every() -> set[str]:
         rows = [_Cells(r, h) for h, body in (*tables.values(), *others.values()) for r in body if any(r)]
-        return {n for c in rows if _box(c) is not None and (n := described.get(c("class"), c("class") or _only(c)))}
+        return {n for c in rows if _box(c) is not None and (n := c.label(described))}
 
     notes = ["boxes are fractions of the picture: few numbers or none are beyond 1"] if fractions else []
     if numbered is not None:
@@ -239,18 +244,21 @@ class _Cells:
 
     def __call__(self, what: str) -> str:
         k = self.head.at.get(what, -1)
-        return self.row[k] if 0 <= k < len(self.row) else ""
+        return self.row[k].strip() if 0 <= k < len(self.row) else ""
+
+    def label(self, described: Mapping[str, str]) -> str:
+        """The class with the blanks around it, or what is `described` under it; "object" where the table has no column
+        for it."""
+        if "class" not in self.head.at:
+            return "object"
+        said = self("class")
+        return described.get(said, self.row[self.head.at["class"]]) if said else ""
 
 
 def _rows_within(row: list[str], head: Head) -> bool:
     """Whether a cell of whatever column holds what looks like other rows."""
     return any(max(line.count(d) for d in ",;\t") >= head.width // 2
                for text in row if "\n" in text for line in text.split("\n")[1:])
-
-
-def _only(cell: _Cells) -> str:
-    """The class where the table has no column for it."""
-    return "" if "class" in cell.head.at else "object"
 
 
 def _box(cell: _Cells) -> tuple[float, float, float, float] | None:
@@ -303,9 +311,8 @@ def _shape(cell: _Cells, line: int, scale: tuple[int, int], described: dict[str,
     box = _box(cell)
     if box is None:
         return None  # a picture without objects
-    label = cell("class") or _only(cell)
     h, w = scale
-    out = Shape(described.get(label, label), tuple(v * s for v, s in zip(box, (w, h, w, h))), record=line)
+    out = Shape(cell.label(described), tuple(v * s for v, s in zip(box, (w, h, w, h))), record=line)
     out.unread = [f"the mark {name!r}" for k in cell.head.marks if _says(cell.row, k, name := cell.head.names[k])]
     try:
         group = cell("group")
@@ -322,12 +329,12 @@ def _says(row: list[str], k: int, name: str) -> bool:
 
 
 def _described(lists: Sequence[Path]) -> dict[str, str]:
-    """LabelName -> class, of OpenImages' class-descriptions*.csv."""
+    """LabelName -> class, with the blanks around it, of OpenImages' class-descriptions*.csv."""
     out: dict[str, str] = {}
     for path in lists:
-        for row in table_of(text_of(read_bytes(path), path), path):
-            if len(row) == 2 and row[0].startswith("/"):
-                out[row[0].strip()] = row[1].strip()
+        for row in table_of(text_of(read_bytes(path), path), path, stripped=False):
+            if len(row) == 2 and row[0].strip().startswith("/"):
+                out[row[0].strip()] = row[1]
     return out
 
 

@@ -24,7 +24,7 @@ from stemma.core.values import flag, told
 
 from ..files import read_bytes, split_name
 from ..images import MAX_PIXELS
-from ..records import Draft, Fault
+from ..records import Draft, Fault, joined
 from . import pages, rle
 from .pages import Page, Shape, Source
 from .points import points_named
@@ -73,15 +73,13 @@ def read(
     faults: list[Fault] = []
     notes: list[str] = []
     found: list[Page] = []
-    order: list[str] = []
+    listed: list[str] = []
     tags = 0
     declared: list[str] = []
     lines: list[tuple[int, int]] = []
     for path in source.files:
         root = _root(path)
-        listed = [(e.findtext("name") or "").strip() for e in root.iterfind("meta//labels/label")
-                  if not e.findtext("parent")]
-        order += [n for n in listed if n and n not in order]
+        listed += [e.findtext("name") or "" for e in root.iterfind("meta//labels/label") if not e.findtext("parent")]
         _declared(root, declared, lines)
         for image in root.iter("image"):
             subset = image.get("subset") or ""
@@ -96,11 +94,15 @@ def read(
     bare = sum(bool(s.points) and s.record in p.spanned for p in found for s in p.shapes)
     if bare:
         notes.append(f"{bare} objects are skeletons or points alone: their boxes are what their labelled points span")
-    order = order if used <= set(order) else []
+    order = list(dict.fromkeys(n.strip() for n in listed if n.strip()))
+    if used <= set(order):
+        notes += joined(listed, order)
+    else:
+        order = []
     every = cache(lambda: _every(where, labels))
     points = points_named(declared, lines) if declared and any(s.points for p in found for s in p.shapes) else None
     return pages.draft_of(where, source, found, FORMAT, split, images=images, names=names, order=order,
-                          every=lambda: pages.classes_of(every()), every_point=lambda: pages.points_of(every()),
+                          every=lambda: pages.written_of(every()), every_point=lambda: pages.points_of(every()),
                           word="shape", faults=faults, notes=notes, points=points, follow_links=follow_links)
 
 
@@ -174,7 +176,7 @@ def _float(e: ET.Element, key: str, default: float = math.nan) -> float:
 
 
 def _shape(e: ET.Element, k: int, size: tuple[int, int]) -> Shape:
-    out = Shape((e.get("label") or "").strip(), record=k)
+    out = Shape(e.get("label") or "", record=k)
     said = {a.get("name"): a.text for a in e.iterfind("attribute") if a.text not in (None, "false")}
     try:
         out.crowd = flag(said.pop("is_crowd", None))  # as CVAT's own export to COCO takes it

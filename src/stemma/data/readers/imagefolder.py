@@ -300,7 +300,7 @@ def _shape(one: Mapping[str, Any], named: Sequence[str], number: int) -> Shape:
         if named and not 0 <= key < len(named):
             shape.why = f"its category is {key}, and the card names {len(named)} (0 to {len(named) - 1})"
     else:
-        shape = Shape(label.strip() if isinstance(label, str) else "" if "class" in one else "object", record=number)
+        shape = Shape(label if isinstance(label, str) else "" if "class" in one else "object", record=number)
     box = one.get("box")
     flat = [real(v) for v in box] if isinstance(box, list) else []
     if len(flat) == 4:

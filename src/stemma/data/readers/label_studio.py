@@ -64,7 +64,7 @@ def read(
         return [p for o in splits(where, labels).values() for f in o.files for p in _pages(f, [], [])]
 
     return pages.draft_of(where, source, found, FORMAT, split, images=images, names=names,
-                          every=lambda: pages.classes_of(every()), every_point=lambda: pages.points_of(every()),
+                          every=lambda: pages.written_of(every()), every_point=lambda: pages.points_of(every()),
                           word="region", faults=faults, notes=notes, follow_links=follow_links)
 
 
@@ -238,7 +238,7 @@ def _shape(row: Mapping[str, Any], k: int) -> tuple[Shape, tuple[int, int]] | No
         return None if isinstance(row.get("type"), str) else (Shape("", record=k, why="is no region"), (0, 0))
     if named is None and kind in ("rectangle", "polygon", "ellipse", "brush", "keypoint"):
         return None  # the bare shape beside the labelled one of the same id
-    out = Shape(str(named[0]).strip() if named else "", record=k)
+    out = Shape(str(named[0]) if named else "", record=k)
     h, w = size
     x, y, dx, dy = (real(value.get(c)) / 100 for c in ("x", "y", "width", "height"))
     about = real(value.get("rotation", 0))

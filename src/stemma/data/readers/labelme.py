@@ -88,8 +88,8 @@ def read(
         page.shapes = [s for s in page.shapes if s.name != _IGNORED] + [
             x for s in page.shapes if s.name == _IGNORED for x in pages.everywhere(s, kinds)]
     draft = pages.draft_of(where, source, found, FORMAT, split, images=images, names=names, word="shape", faults=faults,
-                           every=lambda: kinds, every_point=lambda: pages.points_of(others), notes=notes,
-                           follow_links=follow_links)
+                           every=lambda: (n for n in pages.written_of(others) if n.strip() in kinds),
+                           every_point=lambda: pages.points_of(others), notes=notes, follow_links=follow_links)
     held = {str(p.origin) for p in found if p.held}
     lost = sum(draft.table.origin(i) in held and not (draft.root / f).is_file()
                for i, f in enumerate(draft.table.files))
@@ -136,7 +136,7 @@ def _page(path: Path) -> Page:
 
 def _shape(row: dict[str, Any], k: int, size: tuple[int, int]) -> Shape:
     label, kind, points = row.get("label"), row.get("shape_type") or "polygon", row.get("points")
-    out = Shape(label.strip() if isinstance(label, str) else "", record=k)
+    out = Shape(label if isinstance(label, str) else "", record=k)
     out.unread = told(row.get("flags")) + told({"description": row.get("description")})
     xy = [(real(p[0]), real(p[1])) for p in points if isinstance(p, list) and len(p) == 2] if isinstance(
         points, list) else []

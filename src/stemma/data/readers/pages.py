@@ -23,7 +23,7 @@ from ..finding import Pictures, plain_name
 from ..images import MAX_PIXELS, child, header, listing, walk
 from ..misread import Spelt
 from ..options import spelled
-from ..records import OUT, Draft, Fault, table
+from ..records import OUT, Draft, Fault, joined, table
 from . import rle
 from .points import PERSON, points_named
 
@@ -38,7 +38,7 @@ ROUND = 64  # points of a polygon that stands for a circle or an ellipse
 @dataclass
 class Shape:
     """One object: its class, and a box (x1, y1, x2, y2), polygons (flat lists of x, y), or run lengths; `why` it cannot
-    be read, where it cannot."""
+    be read, where it cannot. The name is without the blanks around it with which it is `written`."""
 
     name: str
     box: Sequence[float] | None = None
@@ -51,6 +51,10 @@ class Shape:
     points: dict[str, tuple[float, float, int]] = field(default_factory=dict)  # name -> x, y, 1 hidden or 2 seen
     kind: str = "broken record"  # of the fault, where it cannot be read
     unread: Sequence[str] = ()  # what is said of it besides, and is not read
+    written: str = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.written, self.name = self.name, self.name.strip()
 
 
 @dataclass(frozen=True)
@@ -137,7 +141,12 @@ def grouped(page: Page, spots: Iterable[Spot], objects: Mapping[Any, Sequence[Sh
 
 def classes_of(pages: Iterable[Page]) -> set[str]:
     """Names of classes; points that are nobody's name none."""
-    return {s.name for p in pages for s in p.shapes if s.name and s.kind != "point without an object"}
+    return {n.strip() for n in written_of(pages)}
+
+
+def written_of(pages: Iterable[Page]) -> set[str]:
+    """`classes_of`, with the blanks around them."""
+    return {s.written or s.name for p in pages for s in p.shapes if s.name and s.kind != "point without an object"}
 
 
 def points_of(pages: Iterable[Page]) -> set[str]:
@@ -265,8 +274,10 @@ def draft_of(
     pictures = Pictures(root, walk(root, follow_links=True))
     pages = list(pages)
     found = list(class_list(names, base)) if names is not None else list(order or ())
+    written = written_of(pages)
     if names is None and not order:
-        found = sorted(classes_of(pages) | set(every() if every is not None else ()))
+        written |= set(every() if every is not None else ())
+        found = sorted({n.strip() for n in written})
     if not found:
         raise DataError(str(source.files[0] if source.files else where), "has no object of a class in any picture",
                         "add annotations; there is nothing to learn or to measure")
@@ -274,6 +285,7 @@ def draft_of(
         twice = next(n for n in found if found.count(n) > 1)
         raise DataError(str(where), f"the class {twice!r} is named twice", "give each class its own name")
     index = {n: k for k, n in enumerate(found)}
+    notes += [n for n in joined(written, found) if n not in notes]
     grown = _Columns(faults, word)
     for page in pages:
         grown.add(page, pictures, split, index, base)
@@ -410,13 +422,14 @@ class _Columns:
             self.faults.append(Fault(str(page.origin), record, "", s.why, OUT, True, s.kind, self.files[i]))
             self.out.add(i)
             return
-        if s.name not in index:
+        label = index.get(s.written, index.get(s.name))
+        if label is None:
             self.faults.append(Fault(str(page.origin), record, "", f"the class {s.name!r} is not in the list "
                                      "of classes", "add it to the list or correct the name", False, "unknown class"))
             return
         self.image.append(i)
         self.boxes.append(box)
-        self.labels.append(index[s.name])
+        self.labels.append(label)
         self.crowd.append(s.crowd)
         self.record.append(s.record)
         self.segments.append(segment)
@@ -427,5 +440,5 @@ class _Columns:
 __all__ = [
     "IMAGES", "OTHER", "Page", "Shape", "Source", "Spot", "any_fits", "around", "candidates", "check_boxes",
     "classes_of", "draft_of", "ellipse", "everywhere", "file_splits", "filled", "found_by", "grouped", "head",
-    "points_of", "seen_share",
+    "points_of", "seen_share", "written_of",
 ]

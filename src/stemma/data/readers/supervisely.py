@@ -28,7 +28,7 @@ from stemma.core.values import flag
 
 from ..files import SPLITS, split_name
 from ..images import MAX_PIXELS, subfolders
-from ..records import OUT, Draft, Fault
+from ..records import OUT, Draft, Fault, joined
 from . import pages, rle
 from .documents import load_json, real, side
 from .pages import Page, Shape, Source
@@ -90,7 +90,7 @@ def read(
     """A draft of one split. Raises DataError where nothing can be used."""
     faults: list[Fault] = []
     meta = next((f for f in (where / "meta.json", where.parent / "meta.json") if f.is_file()), None)
-    order, templates = _classes(meta)
+    order, templates, notes = _classes(meta)
 
     @cache
     def every() -> list[Page]:
@@ -98,15 +98,15 @@ def read(
 
     tags: Counter[str] = Counter()
     found = [p for path in source.files if (p := _page(path, where, faults, templates, tags)) is not None]
-    notes = [f"{n} pictures have the tag {name!r}, which is not read: splits are data sets that are called so"
-             for name, n in tags.items()]
+    notes += [f"{n} pictures have the tag {name!r}, which is not read: splits are data sets that are called so"
+              for name, n in tags.items()]
     if split in SPLITS and (others := [s for s in splits(where) if s not in SPLITS]):
         notes.append("data sets that are called like no split are splits of their own, which are opened by their names "
                      f"alone: {', '.join(others[:6])}")
     declared = list(dict.fromkeys(n for t in templates.values() for n in t.names.values()))
     lines = [(declared.index(a), declared.index(b)) for t in templates.values() for a, b in t.lines]
     return pages.draft_of(where, source, found, FORMAT, split, images=images, names=names, order=order,
-                          every=lambda: pages.classes_of(every()), every_point=lambda: pages.points_of(every()),
+                          every=lambda: pages.written_of(every()), every_point=lambda: pages.points_of(every()),
                           word="figure", faults=faults, notes=notes, follow_links=follow_links,
                           used=[meta] if meta is not None else [],
                           points=points_named(declared, lines) if declared else None)
@@ -120,16 +120,17 @@ class Template:
     lines: tuple[tuple[str, str], ...]
 
 
-def _classes(meta: Path | None) -> tuple[list[str], dict[str, Template]]:
-    """The project's own list of classes, and the template of those that are graphs; empty where it has none."""
+def _classes(meta: Path | None) -> tuple[list[str], dict[str, Template], list[str]]:
+    """The project's own list of classes, the template of those that are graphs, and notes; empty where it has none."""
     if meta is None:
-        return [], {}
+        return [], {}, []
     doc, _ = load_json(meta)
     rows = doc.get("classes") if isinstance(doc, dict) else None
-    known = {r["title"].strip(): r for r in (rows if isinstance(rows, list) else ())
-             if isinstance(r, dict) and isinstance(r.get("title"), str)}
+    titled = {r["title"]: r for r in (rows if isinstance(rows, list) else ())
+              if isinstance(r, dict) and isinstance(r.get("title"), str)}
+    known = {title.strip(): r for title, r in titled.items()}
     drawn = {n: t for n, r in known.items() if (t := _template(r.get("geometry_config"))) is not None}
-    return [n for n in known if n], drawn
+    return [n for n in known if n], drawn, joined(titled, known)
 
 
 def _template(config: Any) -> Template | None:
@@ -184,7 +185,7 @@ def _page(path: Path, where: Path, faults: list[Fault], templates: dict[str, Tem
 
 def _shape(row: dict[str, Any], size: tuple[int, int], number: int, templates: dict[str, Template]) -> Shape:
     title, kind = row.get("classTitle"), row.get("geometryType")
-    shape = Shape(title.strip() if isinstance(title, str) else "", record=number)
+    shape = Shape(title if isinstance(title, str) else "", record=number)
     tags = row.get("tags")
     shape.unread = [f"the tag {str(t.get('name'))[:60]!r}" for t in tags if isinstance(t, dict)] if isinstance(
         tags, list) else []

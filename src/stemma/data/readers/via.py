@@ -70,7 +70,7 @@ def read(
         found += of.values()
     return pages.draft_of(where, source, found, FORMAT, split, images=images, names=names, word="region", faults=faults,
                           every=lambda: {n for rows in every.values() for _, s, a in rows
-                                         if s and (n := _name(a, key))}, notes=notes, follow_links=follow_links)
+                                         if s and (n := _name(a, key)).strip()}, notes=notes, follow_links=follow_links)
 
 
 Region = tuple[str, dict[str, Any] | None, dict[str, Any]]
@@ -134,7 +134,7 @@ def _name(attributes: dict[str, Any], key: str | None) -> str:
     if isinstance(value, dict):  # a checkbox: the one that is set
         on = [str(k) for k, v in value.items() if v]
         return on[0] if len(on) == 1 else ""
-    return str(value).strip() if isinstance(value, (str, int, float)) else ""
+    return str(value) if isinstance(value, (str, int, float)) else ""
 
 
 def _shape(s: dict[str, Any], name: str, k: int) -> Shape:

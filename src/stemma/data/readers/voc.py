@@ -31,7 +31,7 @@ from stemma.core.values import flag
 from ..files import class_file, class_list, class_path, given_folder, read_bytes, split_name
 from ..finding import Pictures, plain_name
 from ..images import SUFFIXES, check_name, child, listing, read_map, shown, subfolders, walk
-from ..records import OUT, Draft, Fault, table, with_background
+from ..records import OUT, Draft, Fault, joined, table, with_background
 from . import colours
 
 FORMAT = "voc"
@@ -185,7 +185,7 @@ class Survey:
     """What the annotations of all splits say together: class names, and where a corner stands that cannot be in a file
     that counts from 1."""
 
-    names: set[str] = field(default_factory=set)
+    names: set[str] = field(default_factory=set)  # with the blanks around them
     boxes: int = 0
     zeros: int = 0  # of xmin and ymin
     ones: int = 0
@@ -239,14 +239,13 @@ def survey(where: Path, source: Source, parts: dict[str, ET.Element], texts: dic
             out._corners(text, name)
             found = _NAME.findall(decoded(text))
             if len(found) == len(_OBJECT.findall(text)):
-                out.names.update(unescape(n.strip()) for n in found)
+                out.names.update(n for n in map(unescape, found) if n.strip())
                 continue
             try:
                 root = parts[name] if name in parts else _plain(parse(text, where / name))
             except DataError:
                 continue  # reported where its own split is opened
-            out.names.update(n for o in root.findall("object") if (n := (o.findtext("name") or "").strip()))
-    out.names.discard("")
+            out.names.update(n for o in root.findall("object") if (n := o.findtext("name") or "").strip())
     return out
 
 
@@ -361,7 +360,7 @@ def read(
 
     wanted = class_file(where) if names is None else class_list(names, where)
     looked = survey(where, source, trees, texts) if wanted is None or one_based is None else Survey()
-    found = sorted(looked.names) if wanted is None else wanted
+    found = sorted({n.strip() for n in looked.names}) if wanted is None else wanted
     if not found:
         raise DataError(str(where / source.annotations), "has no object in any annotation",
                         "add annotations; there is nothing to learn")
@@ -380,10 +379,11 @@ def read(
                      "where all count from 0")
     corners = rows.corners(one_based=not looked.from_zero if one_based is None else one_based)
     index = {n: k for k, n in enumerate(found)}
-    numbers = np.array([index.get(n, -1) for n in rows.names], dtype=np.int64)
+    notes += joined({*rows.names, *(looked.names if wanted is None else ())}, found)
+    numbers = np.array([index.get(n, index.get(n.strip(), -1)) for n in rows.names], dtype=np.int64)
     for k in np.flatnonzero(numbers < 0).tolist():
         faults.append(Fault(origin[rows.image[k]], f"object {rows.record[k]}", "name",
-                            f"the class {rows.names[k]!r} is not in the class list of {where}",
+                            f"the class {rows.names[k].strip()!r} is not in the class list of {where}",
                             "add it to the list or correct the name", False, "unknown class"))
     ok = numbers >= 0
     classes = Classes(tuple(found))
@@ -500,12 +500,12 @@ class _Rows:
                 self.out.add(image)
         for k, o in enumerate(root.findall("object")):
             word = f"object {k}"
-            name = (o.findtext("name") or "").strip()
+            name = o.findtext("name") or ""
             box = o.find("bndbox")
             several = len(o.findall("bndbox")) > 1 or len(o.findall("name")) > 1
-            if not name or box is None or several:
+            if not name.strip() or box is None or several:
                 field, said = (("bndbox", "several names or boxes") if several else ("name", "no class name")
-                               if not name else ("bndbox", _drawn(o)))
+                               if not name.strip() else ("bndbox", _drawn(o)))
                 self.faults.append(Fault(path, word, field, f"the object has {said}", OUT, True, "broken record"))
                 self.out.add(image)
                 continue

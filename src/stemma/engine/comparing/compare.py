@@ -140,8 +140,9 @@ def compare(
     ready = wing.prepare(wings.Asked(systems, where, lambda name: _sets_of(sets, name), options, show is not None,
                                      _kept(folder), networks))
     at_once, threads, device = _room(jobs, device, precision)
-    _claim(folder, plan | {"data": ready.data, "begin": ready.begin}, ready.fingerprint)
+    _made(folder)
     with alone(folder):
+        _claim(folder, plan | {"data": ready.data, "begin": ready.begin}, ready.fingerprint)
         if given and not ready.starts:
             raise StemmaError("none of these begins from weights of a file; leave --start out")
         for line in [*([ready.begin["says"]] if ready.begin else []), *_begins(ready.starts)]:
@@ -281,11 +282,19 @@ def _told(folder: Path, where: str) -> dict[str, Any]:
     return old if old.get("data_options") and old.get("data") == where else {}
 
 
+def _made(folder: Path) -> None:
+    """Make the folder, where it is not there. Raises `StemmaError`."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except FileExistsError:
+        raise StemmaError(f"{folder} is a file; a comparison needs a folder. Choose another --out") from None
+    except OSError as error:
+        raise StemmaError(f"cannot make {folder}: {error.strerror or error}. Choose another --out") from error
+
+
 def _claim(folder: Path, plan: dict[str, Any], fingerprint: str = "") -> None:
-    """Make the folder this comparison's. `fingerprint`: of its data. Raises `StemmaError` when it holds something
-    else."""
-    if folder.exists() and not folder.is_dir():
-        raise StemmaError(f"{folder} is a file; a comparison needs a folder. Choose another --out")
+    """Make the folder this comparison's, within `alone`. `fingerprint`: of its data. Raises `StemmaError` when it holds
+    something else."""
     file = folder / "compare.json"
     if file.is_file():
         drawn = [p for p in (folder / "pictures").glob("*") if p.name != outputs.JOURNAL]

@@ -123,7 +123,7 @@ def train(
         "processes": fabric.world_size, "device": str(fabric.device), "precision": precision_of(fabric),
         "start": begun, "parameters": sum(p.numel() for p in model.parameters()),
         "data": {"where": where, "format": info.format, "fingerprint": pairs.fingerprint, "images": len(pairs),
-                 "val_images": len(held)},
+                 "val_images": len(held), "val_fingerprint": held.fingerprint},
         "state": "running", "started": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
     }
     wishes = Wishes()

@@ -42,9 +42,9 @@ def prepare(asked: Asked) -> Ready:
             gained[ident] = {**gained.get(ident, {}), "tasks": str([list(t) for t in guests.ASKED])}
         _, spec, recipe = checkpoint.plan(name, preset, asked.sets(name) | gained.get(ident, {}))
         told["size"] = min(told.get("size", recipe.resize.size), recipe.resize.size)
-        pairs, _ = fit.open_pair(asked.data, spec.tasks)
-        prints[pairs.fingerprint] = None
+        pairs, val = fit.open_pair(asked.data, spec.tasks)
         held = measure.held_out(asked.data, spec.tasks, split_of(asked.data), asked.options["limit"])
+        prints |= dict.fromkeys(part.fingerprint for part in (pairs, val, held))
         about |= {"name": pairs.info.name, "split": split_of(asked.data)}
         about.setdefault("held", {})[ident] = counts(held)
     begin = None if not visiting else {"says": f"{' and '.join(visiting)} reads no sentence: all are asked for the "

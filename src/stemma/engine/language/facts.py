@@ -36,6 +36,7 @@ class Corpus:
 
     def __init__(self, world: facts.Facts) -> None:
         self.world, self.name, self.info = world, world.name, world.info
+        self.fingerprint = world.fingerprint
         self.about = (f"{len(world.codes):,} facts among {world.possible:.3g} sentences, {len(world.told):,} documents"
                       + f" ({world.note})" * bool(world.note))
         self.told = torch.from_numpy(world.rows(world.codes[world.told]))

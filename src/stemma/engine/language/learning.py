@@ -261,13 +261,14 @@ def train(
         **checkpoint.describe(model), "budget": str(length), "wall_limit": length.wall, "clock": clock(device),
         "batch": size, "seed": seed, "machine": devices.machine(), "processes": 1, "device": device,
         "precision": "fp32", "start": begun, "parameters": sum(p.numel() for p in model.parameters()),
-        "data": {"where": str(data), "format": corpus.info.format, "fingerprint": corpus.name}, "state": "running",
-        "started": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
+        "data": {"where": str(data), "format": corpus.info.format, "fingerprint": corpus.fingerprint},
+        "state": "running", "started": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
     }
     out, again = Path(out), resume and (Path(out) / "run.json").is_file()
     if again:
         run = Run.open(out)
-        run.hold(record, "paper", "preset", "sets", "seed", "recipe", "batch", "data")
+        run.hold(record, "paper", "preset", "sets", "seed", "recipe", "batch")
+        run.hold_data(record)
         old = run.record
         if old["state"] == "finished" and length.over(old):
             return Run.open(out)

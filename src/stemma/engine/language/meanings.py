@@ -36,6 +36,7 @@ class Corpus:
 
     def __init__(self, data: meanings.Meanings) -> None:
         self.data, self.domain, self.name, self.info = data, data.domain, data.name, data.info
+        self.fingerprint = data.name  # drawn, all of it
         self.about = (f"{len(data.train):,} pairs of {len(data.domain.templates)} forms; held out "
                       f"{len(data.combinations)} fillings and {len(data.templates)} sentences of forms not seen")
         said, meant = zip(*(meanings.numbered(self.domain, p.says, p.means)[:2] for p in data.train))

@@ -20,6 +20,7 @@ class Corpus(Protocol):
     """Data that are learned from: rows to draw batches of, and what is measured of a model on them."""
 
     name: str
+    fingerprint: str  # equal of equal data
     info: Info
     about: str  # a sentence on what it is
     main: str  # of what `check` says, the number that chooses the best weights

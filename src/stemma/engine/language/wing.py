@@ -87,10 +87,10 @@ def prepare(asked: Asked) -> Ready:
             raise StemmaError(f"'{option}' means nothing here: a system of language {ABOUT}; leave it out")
     about = subjects.of_data(asked.data.partition("+")[0])
     names = subjects.subject(about).family(asked.data)
-    for paper, preset in asked.systems.values():
-        for name in names:
-            learning.opened(paper, name, preset, asked.sets(paper), 0)
-    return Ready(asked.data, asked.data, {"subject": about, "data": asked.data}, collect)
+    prints = dict.fromkeys(learning.opened(paper, name, preset, asked.sets(paper), 0)[1].fingerprint
+                           for paper, preset in asked.systems.values() for name in names)
+    return Ready(asked.data, asked.data, {"subject": about, "data": asked.data}, collect,
+                 fingerprint="+".join(prints))
 
 
 def trial(job: Job, folder: Path) -> dict[str, Any]:

@@ -123,7 +123,7 @@ def train(
         "device": str(fabric.device), "precision": precision_of(fabric), "start": begun and begun.as_dict(),
         "parameters": sum(p.numel() for p in model.parameters()),
         "data": {"where": where, "format": info.format, "fingerprint": train_set.fingerprint, "images": len(train_set),
-                 "val_images": len(val_set), "white": info.white,
+                 "val_images": len(val_set), "val_fingerprint": val_set.fingerprint, "white": info.white,
                  **({"at": absolute(data)} if isinstance(data, (str, Path)) else {}),
                  **kept_as(data, asked_format, told)},
         "measured": found, "begin": chosen and chosen.as_dict(), "state": "running",

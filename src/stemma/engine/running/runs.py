@@ -92,6 +92,14 @@ class Run:
                 raise StemmaError(f"{self.path} was run with {'; '.join(apart)}; resume with {how}, or choose another "
                                   "--out")
 
+    def hold_data(self, record: dict[str, Any]) -> None:
+        """Raises `StemmaError` where the run was trained or validated on other data than `record` says."""
+        before, now = self.record["data"], record["data"]
+        for key, what in (("fingerprint", "trained"), ("val_fingerprint", "validated")):
+            if before.get(key, now.get(key)) != now.get(key):
+                raise StemmaError(f"{self.path} was {what} on other data ({before['where']}), or its files have "
+                                  "changed since; choose another --out")
+
     def update(self, **changes: Any) -> None:
         """Change fields of run.json. Raises `StemmaError` when the disk does not take it."""
         checkpoint.write_text(self.path / "run.json", json.dumps(self.record | checkpoint.jsonable(changes), indent=1))
@@ -254,8 +262,6 @@ def begun_at(out: str | Path, record: dict[str, Any], resume: bool, fabric: Any)
         return Run.open(out), False
     run = Run.open(out)
     run.hold(record, "paper", "preset", "sets", "seed", "batch", "classes", "recipe")
-    if (before := run.record["data"])["fingerprint"] != record["data"]["fingerprint"]:
-        raise StemmaError(f"{out} was trained on other data ({before['where']}), or its files have changed since; "
-                          "choose another --out")
+    run.hold_data(record)
     fabric.barrier()
     return run, True

@@ -623,9 +623,7 @@ def train(
         run = Run.open(out)
         old = run.record
         run.hold(record, "paper", "preset", "sets", "seed", "recipe")
-        if old["data"]["fingerprint"] != record["data"]["fingerprint"]:
-            raise StemmaError(f"{out} was run on other data ({old['data']['where']}), or they have changed; choose "
-                              "another --out")
+        run.hold_data(record)
         if run.state == "finished" and length.over(old):
             return run
         if old["budget"] != str(length):
