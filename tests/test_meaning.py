@@ -628,6 +628,24 @@ def test_no_mark_is_said_where_a_word_is_due() -> None:
                 assert all(token > 2 for token in said)
 
 
+def test_the_nearest_sentence_is_no_translator(tmp_path: Path) -> None:
+    """Held-out fillings that are new to whoever copies names, which most are not: the nearest sentence that was seen
+    has hardly any right. Those that differ from what was seen by their names alone it mostly has."""
+    right: dict[bool, list[bool]] = {True: [], False: []}
+    for name in DOMAINS:
+        run = stemma.train(PAPER, name, "1epochs", "nearest", tmp_path / name, device="cpu", progress=False, val_every=0)
+        corpus = subject.open_(name)
+        heard = {tuple(meanings.numbered(corpus.domain, p.says)[0]) for p in corpus.data.train}
+        told = [tuple(meanings.numbered(corpus.domain, p.says)[0]) in heard for p in corpus.data.combinations]
+        asked = [p for p, old in zip(corpus.data.combinations, told) if not old]
+        asked += [p for p, old in zip(corpus.data.combinations, told) if old][:20]
+        found = subject.translate(run.load(), corpus.domain, [p.says for p in asked])
+        for k, (f, p) in enumerate(zip(found, asked)):
+            right[k < told.count(False)].append(subject.exact(f, p.means))
+    assert len(right[True]) >= 40 and np.mean(right[True]) < 0.3
+    assert len(right[False]) >= 60 and np.mean(right[False]) > 0.6
+
+
 def test_small_learns_to_translate(tmp_path: Path, learned: Learned) -> None:
     run = stemma.train(PAPER, "tug-of-war", "120steps", "small", tmp_path / "run", device="cpu", progress=False, val_every=0,
                        sets={"net.width": 64, "net.layers": 1, "recipe.lr": 0.003, "net.dropout": 0.0})
