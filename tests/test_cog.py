@@ -509,9 +509,10 @@ def test_validation_inside_the_few_asks_for_no_other_pictures(tmp_path: Path) ->
 
 def test_near_concepts_are_told_better_than_far_ones(tmp_path: Path, learned: Learned) -> None:
     """A network that has learned the seen concepts: its errors on the nearest level, beside those of random weights and
-    of the farthest level; and more pictures help."""
+    of the farthest level; and more pictures help: from one a class to four to sixteen over all levels, and all beside
+    one in each level but the farthest, which it hardly tells. All are not better than sixteen here: .735 and .737."""
     run = stemma.train("imagenet-cog", "drawn:levels", "60steps", out=tmp_path / "run",
-                       sets={"probe.trials": 6, "probe.epochs": 30, "probe.shots": "1,16", "network.name": "tiny-8"}, **HOW)
+                       sets={"probe.trials": 6, "probe.epochs": 30, "probe.shots": "1,4,16", "network.name": "tiny-8"}, **HOW)
     from stemma.engine.transfer.measure import untrained
 
     found = {s["name"]: s for s in run.record["results"]["sets"]}
@@ -522,7 +523,8 @@ def test_near_concepts_are_told_better_than_far_ones(tmp_path: Path, learned: Le
     assert random > error["L1"] + 0.15
     assert error["L5"] > error["L1"] + 0.1
     mean = lambda key: np.mean([s["grids"][key]["test"] for n, s in found.items() if n != "seen"])  # noqa: E731
-    assert mean("1 a class") < mean("16 a class")
+    assert mean("1 a class") + 0.02 < mean("4 a class") < mean("16 a class")
+    assert all(found[n]["grids"]["1 a class"]["test"] < found[n]["linear"]["test"] for n in ("L1", "L2", "L3", "L4"))
 
 
 @pytest.mark.whole

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from scipy.stats import spearmanr
 
 import stemma
 from engine_help import Killed, told_in_one_line
@@ -560,6 +561,42 @@ def test_small_learns_what_it_was_told(tmp_path: Path, learned: Learned) -> None
         stemma.build(PAPER, "small", info=run.load().info, sets=run.record["sets"]))  # type: ignore[arg-type]
     learned("share of sentences that are false", said["hallucination"], untrained=bare["hallucination"], at_most=0.9)
     learned("nats a sentence gained", bare["nats"] - said["nats"], untrained=0.0, at_least=2.0)
+
+
+@pytest.mark.whole
+def test_checkpoints_of_a_transformer_keep_the_bound_and_follow_the_monofact_rate(tmp_path: Path, learned: Learned) -> None:
+    """A trained net in worlds of 10,000 facts and as many documents: at every checkpoint equation 1 holds, and over
+    four laws the rate of hallucination where validation is best goes with the monofact rate, by ranks."""
+    once, false = [], []
+    for alpha in (0.0, 0.5, 1.0, 1.5):
+        data = f"facts:alpha={alpha},facts=10000,documents=10000,words=100,places=5"
+        run = stemma.train(PAPER, data, "150steps", "small", tmp_path / str(alpha), device="cpu", progress=False,
+                           sets={"net.width": 32, "net.layers": 1})
+        corpus = subject.open_(run.record["data"]["where"])
+        torch.manual_seed(0)
+        bare = stemma.build(PAPER, "small", info=corpus.info, sets=run.record["sets"])
+        checks = [corpus.check(bare), *run.metrics("val")]
+        assert len(checks) >= 6 and checks[0]["hallucination"] > 0.999
+        terms = 300 * len(corpus.world.codes) / corpus.world.false + 7 / math.sqrt(len(corpus.world.told))
+        assert terms < 0.08
+        for c in checks:
+            assert c["hallucination"] + c["miscalibration"] >= c["monofacts"] - terms
+        best = min(checks[1:], key=lambda c: c["nats"])
+        assert best["monofacts"] - 0.1 <= best["hallucination"] <= 1
+        once.append(best["monofacts"])
+        false.append(best["hallucination"])
+    assert spearmanr(once, false).statistic >= 0.9
+    learned("share that is false, alpha 1.5", false[-1], untrained=0.999, at_most=0.55)
+
+
+def test_who_knows_all_documents_by_heart_says_little_that_is_false_and_is_not_calibrated(tmp_path: Path,
+                                                                                         learned: Learned) -> None:
+    run = stemma.train(PAPER, "facts:words=10,facts=100,documents=100,places=4,alpha=0", "200steps", "small",
+                       tmp_path / "run", sets={"net.width": 64, "net.layers": 1, "recipe.batch": 100}, device="cpu",
+                       progress=False, val_every=0)
+    said = list(run.metrics("val"))[-1]
+    learned("share that is false, all known by heart", said["hallucination"], untrained=0.99, at_most=0.1)
+    assert said["monofacts"] > 0.3 and said["miscalibration"] > said["monofacts"] - 0.1
 
 
 def test_compare_over_models_and_worlds_writes_one_page(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

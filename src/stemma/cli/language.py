@@ -123,6 +123,8 @@ def _dialogue(said: dict[str, Any], where: Path | None) -> None:
         out.print(f"[bold]{escape(t['says'])}[/]\n  {escape(t['means'] or '-')}", soft_wrap=True, highlight=False)
         if t["names"]:
             out.print(f"  [yellow]taken for names:[/] {escape(', '.join(t['names']))}", soft_wrap=True)
+        if t["passed"]:
+            out.print(f"  [yellow]not known here:[/] {escape(', '.join(t['passed']))}", soft_wrap=True)
         if t["error"]:
             out.print(f"  [red]left out:[/] {escape(t['error'])}", soft_wrap=True)
         elif (p := t["posterior"]) is not None:

@@ -252,7 +252,8 @@ def transcript(said: dict[str, Any], folder: Path | str) -> Path:
 
 def _told(t: dict[str, Any]) -> str:
     """What is said beneath a sentence."""
-    lines = [tag("p", text(f"taken for names: {', '.join(t['names'])}"), cls="note")] if t["names"] else []
+    lines = [tag("p", text(f"{label}: {', '.join(words)}"), cls="note") for label, words in (
+        ("taken for names", t["names"]), ("not known here", t["passed"])) if words]
     other = [m for m in t["meanings"] if m["share"] < 1]
     if other:
         lines.append(fold(f"{len(other)} meanings", grid(("meaning", "share", "fault"), (

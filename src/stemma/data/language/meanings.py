@@ -32,6 +32,22 @@ SPECIAL = ("<pad>", "<begin>", "<end>", *(f"@{i}" for i in range(6)))  # @k: the
 PAD, BEGIN, END, NAMED = 0, 1, 2, 3
 TOKEN = re.compile(r"[()']|[^\s()']+")
 WORD = re.compile(r"[\w-]+|[?.,]")
+# English's closed classes, by which nobody is called: articles, pronouns, quantifiers, numerals, prepositions,
+# conjunctions, auxiliaries, negations and adverbs of grammar. People are called Will and May.
+CLOSED = frozenset("""
+a an the this that these those i me my mine myself we us our ours ourselves you your yours yourself yourselves he him
+his himself she her hers herself it its itself they them their theirs themselves one who whom whose which what whatever
+whoever someone somebody something somewhere anyone anybody anything anywhere everyone everybody everything everywhere
+nobody nothing nowhere none each other others another all any some every both either neither many much few fewer little
+less least more most several enough half such same two three four five six seven eight nine ten eleven twelve first
+second third last of in on at by for from to into onto with without within about above across after against along among
+around as before behind below beneath beside besides between beyond down during except inside like near off out outside
+over past per since through throughout till toward towards under until up upon via and but or nor if then than because
+while whereas although though unless whether so yet be am is are was were been being do does did doing done have has had
+having can could shall should would might must ought not no never when where why how however here there now once twice
+again ever always often sometimes only just also too very quite rather almost even still already else perhaps maybe
+instead hardly
+""".split())
 
 
 @dataclass(frozen=True)
@@ -77,6 +93,11 @@ class Domain:
         for table in self.words.values():
             found |= dict.fromkeys(x for k, v in table.items() for x in (*WORD.findall(k), *TOKEN.findall(v)))
         return (*SPECIAL, *found)
+
+    @cached_property
+    def known(self) -> frozenset[str]:
+        """`vocabulary` to look a word up in."""
+        return frozenset(self.vocabulary)
 
 
 def _t(text: str) -> tuple[Template, ...]:
@@ -261,10 +282,12 @@ def filled(domain: Domain, number: int, every: bool = False) -> list[Pair]:
 
 
 def parsed(domain: Domain, sentence: str) -> str | None:
-    """What a sentence means by the grammar itself; None where the grammar does not have it. Names may be any word."""
+    """What a sentence means by the grammar itself; None where the grammar does not have it. A name may be any word
+    that `called` takes for one."""
     text = " ".join(WORD.findall(sentence.lower()))
     for t, pattern in zip(domain.templates, _patterns(domain.name)):
-        if (m := pattern.fullmatch(text)) is not None:
+        m = pattern.fullmatch(text)
+        if m is not None and all(b in domain.words or w in called(domain, w)[0] for b, w in m.groupdict().items()):
             means = t.means
             for b, word in m.groupdict().items():
                 means = means.replace(f"{{{b}}}", domain.words[b][word]) if b in domain.words else means
@@ -363,21 +386,24 @@ def open_meanings(data: Any, seed: int = 0) -> Meanings:
 # ---------------------------------------------------------------- sentences as numbers
 
 
+def called(domain: Domain, sentence: str) -> tuple[list[str], list[str]]:
+    """(the names of a sentence, the words in it that are neither names nor the domain's), each once. A name is any word
+    that the domain does not use otherwise and that the language leaves for one: none of `CLOSED`."""
+    words = dict.fromkeys(w for w in WORD.findall(sentence.lower()) if w not in domain.known)
+    return [w for w in words if w not in CLOSED], [w for w in words if w in CLOSED]
+
+
 def numbered(domain: Domain, says: str, means: str | None = None) -> tuple[list[int], list[int], list[str]]:
-    """(words of the sentence, tokens of the meaning, the names in it). What is no word of the domain is a name, and
-    stands as @k, the k-th of its sentence: so names are copied, and any may be given. Raises `StemmaError` for more
-    names than there are places, or a meaning with a token that neither is."""
+    """(words of the sentence, tokens of the meaning, the names in it). A name (`called`) stands as @k, the
+    k-th of its sentence: so names are copied, and any may be given. What is neither a name nor a word of the domain is
+    passed over. Raises `StemmaError` for more names than there are places, or a meaning with a token that neither
+    is."""
     at = {w: i for i, w in enumerate(domain.vocabulary)}
-    names: list[str] = []
-    said = []
-    for w in WORD.findall(says.lower()):
-        if w not in at:
-            if w not in names:
-                names.append(w)
-            w = f"@{names.index(w)}"
-            if w not in at:
-                raise StemmaError(f"'{says}' has more than {len(SPECIAL) - NAMED} words that are not of {domain.name}")
-        said.append(at[w])
+    names = called(domain, says)[0]
+    if len(names) > len(SPECIAL) - NAMED:
+        raise StemmaError(f"'{says}' has more than {len(SPECIAL) - NAMED} words that are not of {domain.name}")
+    place = at | {w: NAMED + k for k, w in enumerate(names)}
+    said = [place[w] for w in WORD.findall(says.lower()) if w in place]
     meant = []
     for t in TOKEN.findall(means or ""):
         if t not in at and t not in names:
@@ -386,17 +412,20 @@ def numbered(domain: Domain, says: str, means: str | None = None) -> tuple[list[
     return said, meant, names
 
 
-def text_of(domain: Domain, tokens: list[int], names: list[str]) -> str:
-    """A meaning's tokens as a program; a name that the sentence does not have stays as @k, which no program defines."""
+def text_of(domain: Domain, tokens: list[int], names: list[str]) -> str | None:
+    """A meaning's tokens as a program; None where it is of a name that the sentence does not have."""
     out = []
     for t in tokens:
         if t == END:
             break
         word = domain.vocabulary[t]
-        k = int(word[1:]) if word.startswith("@") and word[1:].isdecimal() else -1
-        out.append(names[k] if 0 <= k < len(names) else word)
+        if word in SPECIAL[NAMED:]:
+            if t - NAMED >= len(names):
+                return None
+            word = names[t - NAMED]
+        out.append(word)
     return re.sub(r"\( ", "(", re.sub(r" \)", ")", " ".join(out).replace("' ", "'")))
 
 
-__all__ = ["BEGIN", "DOMAINS", "Domain", "END", "FORMAT", "Meanings", "NAMED", "PAD", "Pair", "Template", "WORD",
-           "filled", "known", "numbered", "open_meanings", "pairs_of", "parsed", "text_of", "whole"]
+__all__ = ["BEGIN", "CLOSED", "DOMAINS", "Domain", "END", "FORMAT", "Meanings", "NAMED", "PAD", "Pair", "Template",
+           "WORD", "called", "filled", "known", "numbered", "open_meanings", "pairs_of", "parsed", "text_of", "whole"]

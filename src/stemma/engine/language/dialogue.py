@@ -10,7 +10,7 @@ from typing import Any
 
 from ...core.types import StemmaError
 from ...data.language.growing import NewWord, brought, put_back, stood_in
-from ...data.language.meanings import WORD, Domain
+from ...data.language.meanings import WORD, Domain, called
 from ...parts.language.church.builtins import BASE
 from ...parts.language.church.infer import Posterior, Program, infer
 from ...parts.language.church.reader import ChurchError, Symbol, parts_of, read, write
@@ -58,6 +58,7 @@ class Turn:
     posterior: dict[str, Any] | None = None
     error: str = ""
     names: list[str] = field(default_factory=list)  # words that nobody here knows, and that were taken for names
+    passed: list[str] = field(default_factory=list)  # words that nobody here knows, and that can be no names
     meanings: list[dict[str, Any]] = field(default_factory=list)  # of all that were given: means, share, error
 
 
@@ -94,8 +95,9 @@ class Dialogue:
         else:
             turn = self._taken(text)
             known = {x for w in self.words for x in (w.word, f"{w.word}s")}
-            turn.names = [] if text.startswith("(") or turn.kind == "define" else [
-                w for w in strangers(self.domain, text) if w not in known]
+            if not (text.startswith("(") or turn.kind == "define"):
+                turn.names = [w for w in strangers(self.domain, text) if w not in known]
+                turn.passed = [w for w in called(self.domain, text)[1] if w not in known]
         self.turns.append(turn)
         return turn
 
@@ -165,9 +167,8 @@ class Dialogue:
 
 
 def strangers(domain: Domain, sentence: str) -> list[str]:
-    """The words of a sentence that are neither of the domain nor names that it has, each once."""
-    known = {*domain.vocabulary, *domain.people}
-    return [w for w in dict.fromkeys(WORD.findall(sentence.lower())) if w not in known]
+    """The names of a sentence that the domain does not have, each once."""
+    return [w for w in called(domain, sentence)[0] if w not in domain.people]
 
 
 @functools.lru_cache(maxsize=8)

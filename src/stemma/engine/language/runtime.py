@@ -3,7 +3,8 @@ answer held to a grammar.
 
 The grammar (GBNF) is typed by the sentence: a question can be answered by a query alone, what is told by a condition;
 functions are those of the domain, with as many arguments as they take, and what is quoted is a name of the sentence or
-a word of the domain. So an answer can always be read; what it says may still be wrong, and is never run as Python.
+a word of the domain: where nobody is named nothing is said of anybody. So an answer can always be read; what it says
+may still be wrong, and is never run as Python.
 """
 from __future__ import annotations
 
@@ -49,8 +50,7 @@ def _alike(domain: Domain, sentence: str, forms: list[list[Pair]]) -> list[Pair]
     """Of each form the filling that is most like the sentence, the likest last: examples that are near what is asked
     help most (Liu et al. 2022, arXiv 2101.06804; they ask a network what is near, here it is words). Likeness is the
     share of words in common, in which a word counts the more the fewer forms have it; a name is like any other."""
-    known = frozenset(domain.vocabulary)
-    words = lambda says: frozenset(w if w in known else "" for w in meanings.WORD.findall(says.lower()))  # noqa: E731
+    words = lambda says: frozenset(w if w in domain.known else "" for w in meanings.WORD.findall(says.lower()))  # noqa: E731
     heard = [[words(p.says) for p in form] for form in forms]
     having = Counter(w for form in heard for w in frozenset().union(*form))
     weight = lambda ws: sum(math.log((1 + len(forms)) / (1 + having[w])) + 1e-9 for w in ws)  # noqa: E731
@@ -71,7 +71,7 @@ def grammar_of(domain: Domain, sentence: str) -> str:
     functions: dict[str, set[tuple[str, ...]]] = {}
     results: dict[str, str] = {}
     words: set[str] = set()
-    names = [w for w in meanings.WORD.findall(sentence.lower()) if w not in domain.vocabulary]
+    names = meanings.called(domain, sentence)[0]
 
     def kind(x: Any) -> str:
         if isinstance(x, (int, float)):
@@ -98,19 +98,31 @@ def grammar_of(domain: Domain, sentence: str) -> str:
             form = read(p.means)[0]
             heads[str(form[0])].add(kind(form[1]))
     want = "query" if question(sentence) else "condition"
+    if not names and (nobody := _of_nobody(functions, heads[want])) is not None:
+        functions, heads[want] = nobody
     rules = [f'root ::= "({want} " ({" | ".join(sorted(heads[want]))}) ")"']
     for f, uses in sorted(functions.items()):
         bodies = [" ".join([f'"({f}"', *(f'" " {k}' for k in use), '")"']) for use in sorted(uses)]
         rules.append(f"call-{_rule(f)} ::= {' | '.join(bodies)}")
     rules += [f'bare-{_rule(n)} ::= "{n}"' for n in sorted(results)]
-    known = [n for n in (names or list(domain.people)) if n]
-    alternatives = " | ".join(f'"{n}"' for n in known) or '"nobody"'
+    alternatives = " | ".join(f'"{n}"' for n in names or domain.people) or '"nobody"'
     rules.append(f"person ::= {alternatives}")
     rules.append("name ::= \"'\" person")
     rules.append('team ::= "\'(" person (" " person)* ")"')
     rules.append("word ::= " + (" | ".join(f'"\'{w}"' for w in sorted(words)) or '"\'none"'))
     rules.append('amount ::= [0-9] [0-9]? ("." [0-9])?')
     return "\n".join(rules)
+
+
+def _of_nobody(functions: dict[str, set[tuple[str, ...]]],
+               heads: set[str]) -> tuple[dict[str, set[tuple[str, ...]]], set[str]] | None:
+    """The functions, their uses and what may be said with them without a name; None where that is nothing."""
+    while True:
+        gone = {"name", "team", *(f"call-{_rule(f)}" for f, uses in functions.items() if not uses)}
+        left = {f: {use for use in uses if not gone & set(use)} for f, uses in functions.items()}
+        if left == functions:
+            return ({f: uses for f, uses in left.items() if uses}, heads - gone) if heads - gone else None
+        functions = left
 
 
 def _rule(name: str) -> str:

@@ -72,7 +72,8 @@ PAPER = Paper(
         "Laziness stays, the lazy pull is drawn anew each match.",
         "What a translator writes is read, checked against the world's names and run by the interpreter under limits "
         "of steps, memory and depth; nothing of it is ever Python. What cannot be read or run is counted.",
-        "Words that are not of the domain are names, copied from the sentence by their place in it.",
+        "Words that are not of the domain are names, copied from the sentence by their place in it, but for English's "
+        "closed classes (in, she, nobody, seven): nobody is called so, and translators pass over them.",
         "Whether translating and inferring is better than answering at once: stemma.studies.answerers; whether vague "
         "words mind the world: stemma.studies.contexts; what inference costs: stemma.studies.inference.",
         "Queries are asked in the worlds of the conditions, with the same memories; conditions that never hold are "

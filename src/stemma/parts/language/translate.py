@@ -1,7 +1,8 @@
 """Sentences to the tokens of their meanings: an encoder and a decoder of attention, a table of what was seen, and what
 stands for a language model from outside.
 
-Axes: N sentences, L words of a sentence, T tokens of a meaning, V vocabulary. 0 pads, 1 begins, 2 ends.
+Axes: N sentences, L words of a sentence, T tokens of a meaning, V vocabulary. 0 pads, 1 begins, 2 ends, 3 to
+8 are the names of a sentence, in the order in which they come.
 """
 from __future__ import annotations
 
@@ -15,6 +16,7 @@ from ...core.part import In
 from ...core.types import Losses, StemmaError
 
 PAD, BEGIN, END = 0, 1, 2
+NAMES = range(3, 9)
 
 
 class Attention(nn.Module):
@@ -64,15 +66,18 @@ class Attention(nn.Module):
 
     def say(self, said: Int[Tensor, "N L"], temperature: float = 0.0,
             generator: torch.Generator | None = None) -> Int[Tensor, "N T"]:
-        """Meanings token by token, the likeliest each time, or drawn at a temperature above 0."""
+        """Meanings token by token, the likeliest each time, or drawn at a temperature above 0. A name that the
+        sentence does not have is never said."""
         if said.shape[1] > self.longest[0]:
             raise StemmaError(f"a sentence of {said.shape[1]} words is longer than the {self.longest[0]} that this "
                               "translator was built for")
         out = torch.full((len(said), 1), BEGIN, dtype=torch.long, device=said.device)
+        strange = torch.stack([(said != k).all(1) for k in NAMES], 1)
         over = torch.zeros(len(said), dtype=torch.bool, device=said.device)
         for _ in range(self.longest[1] - 1):
             logits = self.logits(said, out)[:, -1]
             logits[:, [PAD, BEGIN]] = -torch.inf  # no words
+            logits[:, NAMES.start : NAMES.stop].masked_fill_(strange, -torch.inf)
             if temperature:
                 p = (logits / temperature).softmax(-1).cpu()
                 new = torch.multinomial(p, 1, generator=generator)[:, 0].to(said.device)
