@@ -9,7 +9,8 @@ denotes the right thing, at the first try and within five.
 otherwise than its grammar puts them; what each means was written beside it. --runs holds a run of rational-meaning's
 preset small for each domain, `DOMAIN/run.json`. `prompts`: every pair of sentence and meaning that the prompt files of
 Wong, Grand et al. print, in a copy of their repository; the released world is the world, the other pairs of the file
-are shown, the answer is held to brackets that close. The first try takes the likeliest words; four more are drawn at
+are shown to the model, whose answer is held to brackets that close; grammar and translators are those of the domain
+that the world is nearest to. The first try takes the likeliest words; four more are drawn at
 .7. `dialogues`: one of each domain, sentence by sentence, each at the first try that can be run; the answers beside
 GOLDEN, what an independent sampler or logic gives. --each N takes N sentences of a domain or file, evenly spread, and
 --tries N of the tries. What answers is looked at again only where it was not right, and all that was asked is kept,
@@ -40,10 +41,10 @@ from stemma.parts.language.church.run import Limits
 from stemma.skeletons.meaning import Inference
 
 TRIES, WARM, TOKENS = 5, 0.7, 96
-WORLDS = {"d1-probabilistic-reasoning": "prompt", "d2-relational-reasoning": "prompt",
-          "d3-grounded-visual-reasoning/static-scenes": "prompt-examples",
-          "d3-grounded-visual-reasoning/dynamic-scenes": "prompt-examples",
-          "d4-goal-directed-reasoning": "prompt-examples"}
+WORLDS = {"d1-probabilistic-reasoning": ("prompt", "tug-of-war"), "d2-relational-reasoning": ("prompt", "kinship"),
+          "d3-grounded-visual-reasoning/static-scenes": ("prompt-examples", "scenes"),
+          "d3-grounded-visual-reasoning/dynamic-scenes": ("prompt-examples", "motion"),
+          "d4-goal-directed-reasoning": ("prompt-examples", "planning")}  # file, and the domain that it is nearest to
 CLOSED = r'''root ::= list
 list ::= "(" ws (item (ws item)*)? ws ")"
 item ::= list | "'" item | atom
@@ -172,7 +173,8 @@ def systems_of(a: argparse.Namespace) -> dict[str, Asked]:
     net = SimpleNamespace(path=a.model, examples=12, tokens=TOKENS, temperature=0.0, shown=a.shown)
     systems: dict[str, Asked] = {}
     if a.runs:
-        models: dict[str, Any] = {d: checkpoint.resolve(Path(a.runs) / d, "best").eval() for d in FRESH}
+        models: dict[str, Any] = {d: checkpoint.resolve(Path(a.runs) / d, "best").eval() for d in DOMAINS
+                                  if d in FRESH or (Path(a.runs) / d).is_dir()}
         old = [d for d, m in models.items() if subject.open_(m.info.name).info.classes != m.info.classes]
         if old:
             raise SystemExit(f"{', '.join(old)} of {a.runs} learned other words than the domain has now; train anew")
@@ -207,29 +209,35 @@ def fresh(a: argparse.Namespace) -> None:
 
 
 def prompts(a: argparse.Namespace) -> None:
-    """Every pair of the prompt files, by the language model alone: the grammars are of other worlds."""
-    kept, model = Kept(a.out), runtime.runtime_at(a.model)
-    every: list[list[bool]] = []
+    """Every pair of the prompt files: by the language model, to which the others are shown, and by the grammar and the
+    translators of the nearest domains, which know other sentences and say them in words of their own world."""
+    kept, ours = Kept(a.out), systems_of(argparse.Namespace(**{**vars(a), "model": ""}))
+    every: dict[str, list[list[bool]]] = {}
     torch.set_num_threads(1)
-    for place, file in WORLDS.items() if not a.only else [(p, f) for p, f in WORLDS.items() if a.only in p]:
+    for place, (file, near) in WORLDS.items() if not a.only else [(p, f) for p, f in WORLDS.items() if a.only in p]:
         folder = Path(a.folder) / "domains" / place
         world, text = (folder / "world-model.scm").read_text(), (folder / f"{file}.scm").read_text()
         found = re.findall(r";; (Condition|Query): ([^\n]*)\n(.*?)(?=\n;;|\Z)", text, re.S)
         pairs = [(kind, says.strip(), means.strip()) for kind, says, means in found]
-        rows, begin = [], time.process_time()
         shown = re.sub(r"(?m)^\s*;.*\n", "", world)
         domain = SimpleNamespace(model=shown, name=place)
-        for i, (kind, says, means) in some(list(enumerate(pairs)), a.each):
-            examples = "\n\n".join(f";; {k}: {s}\n{m}" for j, (k, s, m) in enumerate(pairs) if j != i)
-            head = shown if len(shown) < 9000 else "\n".join(  # what is there, by name: the whole is too long
-                x for x in shown.splitlines() if x.startswith("(define"))
-            prompt = f"{head}\n{examples}\n\n;; {kind}: {says}\n"
-            say = functools.partial(answer, model, prompt)
-            rows.append(tried(kept, f"{place} {says}", say,
-                              lambda f, d=domain, m=means: alike(d, f, m), a.tries))  # type: ignore[misc]
-        told(place, rows, time.process_time() - begin)
-        every += rows
-    told("all", every, 0.0)
+        head = shown if len(shown) < 9000 else "\n".join(  # what is there, by name: the whole is too long
+            x for x in shown.splitlines() if x.startswith("(define"))
+        able = [s for s in ours if s == "grammar" or (Path(a.runs) / near).is_dir()]
+        for system in (*([""] if a.model else []), *able):
+            rows, begin = [], time.process_time()
+            for i, (kind, says, means) in some(list(enumerate(pairs)), a.each):
+                examples = "\n\n".join(f";; {k}: {s}\n{m}" for j, (k, s, m) in enumerate(pairs) if j != i)
+                prompt = f"{head}\n{examples}\n\n;; {kind}: {says}\n"
+                say = (ours[system](DOMAINS[near], says) if system else
+                       functools.partial(answer, runtime.runtime_at(a.model), prompt))
+                rows.append(tried(kept, f"{system} {place} {says}".strip(), say,
+                                  lambda f, d=domain, m=means: alike(d, f, m),  # type: ignore[misc]
+                                  1 if system == "grammar" else a.tries))
+            told(f"{system} {place}".strip(), rows, time.process_time() - begin)
+            every.setdefault(system, []).extend(rows)
+    for system, rows in every.items():
+        told(f"{system} all".strip(), rows, 0.0)
 
 
 def dialogues(a: argparse.Namespace) -> None:
@@ -276,9 +284,9 @@ def alike(domain: Any, found: str, means: str) -> bool:
     except ChurchError:
         return re.sub(r"\s+", "", found) == re.sub(r"\s+", "", means)
     defines, last = wanted[:-1], write(wanted[-1])
-    if write(read(found)[0]) == last:
-        return True
     try:
+        if write(read(found)[0]) == last:
+            return True
         held = SimpleNamespace(model=domain.model + "\n" + "\n".join(map(write, defines)))
         return same(held, found, last, Limits(), 40)  # type: ignore[arg-type]
     except (ChurchError, RecursionError):
