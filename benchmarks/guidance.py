@@ -1,46 +1,73 @@
 """What the picture's scale does to a ground that is known exactly: no network, but the best that one could learn.
 
-    python benchmarks/guidance.py
+    python benchmarks/guidance.py [RUN]
 
-Pictures are a grey of their own with a fine grain, as the drawn edits' ground; the last line of each way has the wider
-greys of those that are `unsteady`. In the pairs that are learned from the grey moves by so much (standard deviation, of
-0 to 1) between before and after. What is said of noise with the picture
-and without it are then the means of two Gaussians, and the walk from noise is the editor's own (`Sampler`). A line is
-the mean change of what should stay by the picture's scale.
+Pictures are a grey of their own with a fine grain, as the drawn edits' ground; the fourth line of each way has the
+wider greys of those that are `unsteady`. In the pairs that are learned from the grey moves by so much (standard
+deviation, of 0 to 1) between before and after. What is said of noise with the picture and without it are then the means
+of two Gaussians, and the walk from noise is the editor's own (`Sampler`). A line is the mean change of what should stay
+by the picture's scale. `even`: the greys' own even spread in the Gaussian's place; `off`: the pass without the picture
+errs in the grey as a trained network does, the same way all along a picture's walk, by all of it or a half.
+
+RUN, of `unsteady` pairs: what that network says of the grey of grounds that moved so, at times of the noise. How much
+of the move it takes over with the picture, and its error (root of the mean square, in -1..1) without.
 """
 from __future__ import annotations
 
 import argparse
 import math
+from collections.abc import Sequence
+from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
-from stemma.parts.editing.noise import Noise, Sampler, level
+from stemma.data.editing.hard import MOVED, Hard
+from stemma.data.editing.loading import At
+from stemma.engine.running import checkpoint
+from stemma.parts.editing.noise import Noise, Sampler, clean, level, noised
 
 SCALES = (0.6, 0.8, 1.0, 1.2, 1.4, 1.6, 1.8, 2.0, 2.2)
 GRAIN = 0.015  # standard deviation of the grain in -1..1
 WAYS = ((0.0, 0.3), (0.02, 0.3), (0.05, 0.3), (0.06, 0.7))  # by how much greys move, and how wide they are about 0.5
 PICTURES, PIXELS = 200, 64
 NOISE = Noise("linear", 1000, 1e-4, 0.02).alphas()
+OFF = {0: 0.0, 200: 0.069, 300: 0.089, 400: 0.111, 500: 0.143, 600: 0.181, 700: 0.17, 800: 0.086, 900: 0.041,
+       999: 0.019}  # by time, of the run of `unsteady` pairs in docs/measured.md
+GREYS = torch.linspace(-1.6, 1.6, 801, dtype=torch.float64)
+GROUND = 40  # least pixels of a ground that is looked at
 
 
-def change(sampler: Sampler, scale: float, moved: float, wide: float) -> float:
+def grey_of(mean: Tensor, spread: float, own: float, wide: float, even: bool) -> Tensor:
+    """The best guess of greys [N, 1] in -1..1, of noised means whose noise has the variance `spread`: greys are as wide
+    as `wide` says and moved by a variance `own`."""
+    if not even:
+        grey = wide**2 / 3 + own
+        return grey / (grey + spread) * mean
+    edge = lambda at: torch.special.log_ndtr((GREYS - at) / math.sqrt(own)).exp()
+    likely = (edge(-wide) - edge(wide)).clamp(min=1e-300).log() - (GREYS - mean).square() / (2 * spread)
+    return (likely.softmax(1) * GREYS).sum(1, keepdim=True)
+
+
+def change(sampler: Sampler, scale: float, moved: float, wide: float, even: bool = False, off: float = 0.0) -> float:
     """Mean change of a ground, 0 to 1, at a scale of the picture, learned of pairs that move by `moved`. `wide`: from
-    the darkest grey to the lightest."""
+    the darkest grey to the lightest. off: shares of `OFF` by which the pass without the picture errs."""
     g = torch.Generator().manual_seed(0)
     before = 2 * torch.empty(PICTURES, 1, dtype=torch.float64).uniform_(0.5 - wide / 2, 0.5 + wide / 2, generator=g) - 1
     before = before + GRAIN * torch.randn(PICTURES, PIXELS, dtype=torch.float64, generator=g)
     draw = lambda: torch.randn(PICTURES, PIXELS, dtype=torch.float64, generator=g)
     own = (2 * moved) ** 2
+    way = torch.randn(PICTURES, 1, dtype=torch.float64, generator=torch.Generator().manual_seed(5))
 
     def tell(z: Tensor, t: float) -> Tensor:
         a = float(level(NOISE, torch.tensor([t], dtype=torch.float64))[0])
         seen, spread = z / math.sqrt(a), (1 - a) / a
         shift = (seen - before).mean(1, keepdim=True)
         told = before + own / (own + spread / PIXELS) * shift
-        grey, fine = wide**2 / 3 + own, GRAIN**2
-        mean = grey / (grey + (fine + spread) / PIXELS) * seen.mean(1, keepdim=True)
+        fine = GRAIN**2
+        mean = grey_of(seen.mean(1, keepdim=True), (fine + spread) / PIXELS, own, wide, even)
+        mean = mean + off * float(np.interp(t, list(OFF), list(OFF.values()))) * way
         blind = mean + fine / (fine + spread) * (seen - mean)
         return blind + scale * (told - blind)
 
@@ -48,15 +75,55 @@ def change(sampler: Sampler, scale: float, moved: float, wide: float) -> float:
     return float((made - before).abs().mean() / 2)
 
 
+@torch.no_grad()
+def heard(run: str, times: Sequence[int] = (200, 300, 400, 500, 600, 700, 800, 900)) -> None:
+    """Print what a run's network says of greys that moved."""
+    m: Any = checkpoint.load(run).eval()
+    size = m.recipe.resize.size
+    at = At(Hard(size, 96, "val", kinds=["unsteady"]), size)
+    pairs = [at.truth(i) for i in range(len(at))]
+    before, after = (2 * torch.from_numpy(np.stack([at.sized(p)[k] for p in pairs])).float() / 255 - 1 for k in (0, 1))
+    corner = before[:, :, :2, :2].mean((1, 2, 3)).view(-1, 1, 1, 1)
+    ground = torch.maximum(before - corner, after - corner).abs().amax(1) < 0.08
+    keep = ground.sum((1, 2)) >= GROUND
+    before, after, ground, n = before[keep], after[keep], ground[keep], int(keep.sum())
+    sentence = m.text(m.text.tokens([p.instruction for p, k in zip(pairs, keep.tolist(), strict=True) if k]))
+    null = m.text(m.null).expand(n, -1)
+    pixels = ground.sum((1, 2)).double()
+    grey = lambda x: (x.mean(1) * ground).sum((1, 2)).double() / pixels
+    g = torch.Generator().manual_seed(0)
+    own = 2 * MOVED
+    moved = torch.where(ground[:, None], after + own * torch.randn(n, 1, 1, 1, generator=g), after)
+    print(f"{'time':>5} {'best':>6} {'told':>6} {'picture':>8} {'off':>6}")
+    for t in times:
+        a = float(m.alphas[t])
+        z = noised(moved, torch.randn(moved.shape, generator=g), torch.tensor(a)).float()
+        said = {name: grey(clean(m.spec.aim, m(z, torch.full((n,), float(t)), picture, words), z, a))
+                for name, picture, words in (("told", before, sentence), ("picture", before, null),
+                                             ("blind", torch.zeros_like(before), null))}
+        was, seen, spread = grey(before), grey(z) / math.sqrt(a), (1 - a) / a / 3 / pixels
+        went, best = seen - was, own**2 / (own**2 + spread)
+        took = [float((x * went).sum() / went.square().sum())
+                for x in (best * went, said["told"] - was, said["picture"] - was)]
+        blind = torch.cat([grey_of(seen[k].view(1, 1), float(spread[k]), own**2, 0.7, True)[0] for k in range(n)])
+        off = float((said["blind"] - blind).square().mean().sqrt())
+        print(f"{t:5} {took[0]:6.3f} {took[1]:6.3f} {took[2]:8.3f} {off:6.3f}")
+
+
 def main() -> None:
-    argparse.ArgumentParser(description=(__doc__ or "").partition(":")[0]).parse_args()
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition(":")[0])
+    parser.add_argument("run", nargs="?")
+    if (run := parser.parse_args().run) is not None:
+        return heard(run)
     ways = {"10 steps, no new noise": Sampler(10, 0.0, "trailing", True),
             "100 ancestral steps": Sampler(100, 1.0, "linspace", True)}
     print(f"{'':45}" + " ".join(f"{s:5g}" for s in SCALES))
     for name, sampler in ways.items():
-        for moved, wide in WAYS:
-            print(f"{name + f', moved by {moved:g} of {wide:g}':45}"
-                  + " ".join(f"{change(sampler, s, moved, wide):.4f}"[1:] for s in SCALES))
+        lines = [(f", moved by {moved:g} of {wide:g}", (moved, wide), 0.0) for moved, wide in WAYS]
+        lines += [(f", even{said}", WAYS[-1], off) for said, off in (("", 0.0), (", off a half", 0.5), (", off", 1.0))]
+        for said, (moved, wide), off in lines:
+            found = (change(sampler, s, moved, wide, "even" in said, off) for s in SCALES)
+            print(f"{name + said:45}" + " ".join(f"{x:.4f}"[1:] for x in found))
 
 
 if __name__ == "__main__":

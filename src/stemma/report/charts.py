@@ -65,24 +65,25 @@ def marker(kind: int, x: float, y: float, size: float = 3.2, title: str = "") ->
 
 def line_chart(
     lines: Sequence[Line], x_label: str, y_label: str, title: str, y_max: float | None = None,
-    x_max: float | None = None, markers: bool = True, y_min: float = 0.0,
+    x_max: float | None = None, markers: bool = True, y_min: float = 0.0, x_min: float = 0.0,
 ) -> str:
-    """Curves over a common pair of axes that begin at zero, or at a `y_min` below it; an empty string when there is
-    nothing to draw."""
+    """Curves over a common pair of axes that begin at zero, or at `x_min` and `y_min` (above zero: with a `y_max`); an
+    empty string when there is nothing to draw."""
     points = [p for line in lines for p in line.points if all(map(math.isfinite, p))]
     if not points:
         return ""
     right = x_max or max(x for x, _ in points) or 1.0
+    x_min = x_min if x_min < right else 0.0
     highest = max(y for _, y in points)
     top = y_max or (0.0 if y_min < 0 and highest <= 0 else roof(highest))
-    px = lambda x: LEFT + (W - LEFT - RIGHT) * x / right
+    px = lambda x: LEFT + (W - LEFT - RIGHT) * (x - x_min) / (right - x_min)
     py = lambda y: H - BOTTOM - (H - TOP - BOTTOM) * (min(max(y, y_min), top) - y_min) / (top - y_min)
     out = [f'<svg viewBox="0 0 {W} {H}" role="img" aria-label="{escape(title, quote=True)}" class="chart">'
            f'<title>{escape(title)}</title>']
     for t in ticks(y_min, top):
         out.append(f'<line class="grid" x1="{LEFT}" x2="{W - RIGHT}" y1="{py(t):.1f}" y2="{py(t):.1f}"/>'
                    f'<text class="tick" x="{LEFT - 8}" y="{py(t) + 4:.1f}" text-anchor="end">{plain(t)}</text>')
-    for t in ticks(0, right, 6):
+    for t in ticks(x_min, right, 6):
         out.append(f'<text class="tick" x="{px(t):.1f}" y="{H - BOTTOM + 20}" text-anchor="middle">{plain(t)}</text>')
     out.append(f'<line class="axis" x1="{LEFT}" x2="{W - RIGHT}" y1="{py(y_min):.1f}" y2="{py(y_min):.1f}"/>')
     out.append(f'<text class="label" x="{(LEFT + W - RIGHT) / 2}" y="{H - 4}" '
@@ -108,6 +109,13 @@ def line_chart(
 def _dash(system: int) -> str:
     dash = DASHES[system % len(DASHES)]
     return f' stroke-dasharray="{dash}"' if dash else ""
+
+
+def around(values: Sequence[float]) -> tuple[float, float]:
+    """(least, most) of an axis that holds these numbers with a tenth of their spread about them."""
+    low, high = min(values), max(values)
+    room = (high - low) / 10 or abs(high) / 10 or 1.0
+    return low - room, high + room
 
 
 def roof(v: float) -> float:
@@ -150,4 +158,4 @@ def whisker(
             f'<circle cx="{at(mean):.1f}" cy="13" r="5"/></svg>')
 
 
-__all__ = ["Line", "legend", "legend_swatch", "line_chart", "marker", "plain", "ticks", "whisker"]
+__all__ = ["Line", "around", "legend", "legend_swatch", "line_chart", "marker", "plain", "ticks", "whisker"]

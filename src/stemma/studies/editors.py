@@ -35,6 +35,7 @@ from ..data.editing.loading import At, mask_at, readable
 from ..data.editing.open import restricted, spread
 from ..engine.editing import measure
 from ..engine.editing.clip import Clip
+from ..engine.editing.show import beside, spaced
 from ..engine.running import checkpoint
 from ..engine.running.progress import going
 from ..metrics.resample import interval, seed_of, weights
@@ -169,15 +170,14 @@ def _one_pass(m: Any, data: str, split: str, limit: int) -> dict[str, Any]:
 
 def _grid(m: Any, pairs: Any, texts: Sequence[float], images: Sequence[float]) -> str:
     """One edit under every pair of scales, the picture as it was first in each row: PNG, base64."""
-    at, size = At(pairs, m.recipe.resize.size), m.recipe.resize.size
+    at = At(pairs, m.recipe.resize.size)
     pair = at.truth(0)
     before = torch.from_numpy(at.sized(pair)[0])[None].float() / 255
-    show = lambda x: (x[0].clamp(0, 1) * 255).round().byte().permute(1, 2, 0).numpy()
-    lines = [np.concatenate([show(before), *(show(m.edit(before, [pair.instruction], t, i)) for i in images)], 1)
+    bytes_of = lambda x: (x[0].clamp(0, 1) * 255).round().byte().permute(1, 2, 0).numpy()
+    lines = [beside([bytes_of(before), *(bytes_of(m.edit(before, [pair.instruction], t, i)) for i in images)], 96)
              for t in texts]
-    times = max(1, 64 // size)
     file = io.BytesIO()
-    Image.fromarray(np.concatenate(lines).repeat(times, 0).repeat(times, 1)).save(file, "PNG")
+    Image.fromarray(spaced(lines, 0)).save(file, "PNG")
     return base64.b64encode(file.getvalue()).decode()
 
 
@@ -234,17 +234,22 @@ def scales_page(r: dict[str, Any]) -> str:
         lines = [charts.Line(k, f"sentence {t}", tuple((x["image"], float(x[key])) for x in r["rows"]
                                                        if str(x["text"]) == t and x[key] is not None))
                  for k, t in enumerate(r["steady"]["background"])]
-        parts.append(tag("div", charts.line_chart(lines, "scale of the picture", name, f"{name} by both scales")))
+        parts.append(tag("div", charts.line_chart(lines, "scale of the picture", name, f"{name} by both scales",
+                                                  x_min=min(x["image"] for x in r["rows"]))))
     if all(k in x for x in r["rows"] for k in JUDGED):
-        lines = [charts.Line(k, f"sentence {t}", tuple(sorted((float(x["clip_picture"]), float(x["clip_direction"]))
-                                                              for x in r["rows"] if str(x["text"]) == t)))
+        lines = [charts.Line(k, f"sentence {t}", tuple((float(x["clip_picture"]), float(x["clip_direction"]))
+                                                       for x in r["rows"] if str(x["text"]) == t))
                  for k, t in enumerate(r["steady"]["background"])]
+        (left, right), (low, high) = (charts.around([p[k] for x in lines for p in x.points]) for k in (0, 1))
         parts.append(tag("div", charts.line_chart(lines, "how alike to CLIP before and after",
-                                                  "change along the captions", "What CLIP says by both scales")))
+                                                  "change along the captions", "What CLIP says by both scales",
+                                                  high, right, y_min=low, x_min=left)))
+    scaled = lambda key: ", ".join(dict.fromkeys(f"{x[key]:g}" for x in r["rows"]))
     image = (f'<img src="data:image/png;base64,{r["picture"]}" alt="one edit under all scales" '
              'style="max-width:100%;image-rendering:pixelated">')
-    figure = tag("figure", image, tag("figcaption", "One edit: the picture as it was, then the picture's scale rising "
-                                      "to the right and the sentence's downwards."))
+    caption = ("One edit: the picture as it was, then the picture's scale rising to the right "
+               f"({scaled('image')}) and the sentence's downwards ({scaled('text')}).")
+    figure = tag("figure", image, tag("figcaption", caption))
     judged = {"clip_picture": "alike before and after", "clip_direction": "change along the captions"}
     judged = {k: v for k, v in judged.items() if k in r["steady"]}
     heads = ("sentence", "picture", "edits made", "change beside them", *judged.values())

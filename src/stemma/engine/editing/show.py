@@ -3,6 +3,7 @@ from __future__ import annotations
 
 import json
 import math
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +23,7 @@ from ..running.runs import Run
 from .measure import Made, scales
 
 TALL = 192  # least height of a strip, pixels: small pictures are enlarged by whole numbers
-GAP = 4
+GAP = 4  # pixels between pictures, white: grounds are often grey
 VARIED = 0.2  # share by which scales are drawn apart: 6 to 9 and 1.2 to 1.8 of InstructPix2Pix's
 
 
@@ -40,10 +41,21 @@ def fitted(picture: np.ndarray, size: int, step: int) -> np.ndarray:
 def strip(before: np.ndarray, after: np.ndarray) -> np.ndarray:
     """Before, after, and how far each pixel changed (white: by all that it can), uint8 (H, W, 3)."""
     apart = np.abs(after.astype(np.int16) - before).max(-1, keepdims=True).astype(np.uint8).repeat(3, -1)
-    k = max(1, -(-TALL // before.shape[0]))
-    parts = [x.repeat(k, 0).repeat(k, 1) for x in (before, after, apart)]
-    gap = np.full((parts[0].shape[0], GAP, 3), 128, np.uint8)
-    return np.concatenate([parts[0], gap, parts[1], gap, parts[2]], 1)
+    return beside((before, after, apart), TALL)
+
+
+def beside(parts: Sequence[np.ndarray], tall: int) -> np.ndarray:
+    """Pictures of one size, uint8 (H, W, 3), in a row; small ones enlarged by whole numbers to at least `tall`."""
+    k = max(1, -(-tall // parts[0].shape[0]))
+    return spaced([x.repeat(k, 0).repeat(k, 1) for x in parts], 1)
+
+
+def spaced(parts: Sequence[np.ndarray], axis: int) -> np.ndarray:
+    """Pictures along an axis with a white line between."""
+    shape = list(parts[0].shape)
+    shape[axis] = GAP
+    line = np.full(shape, 255, np.uint8)
+    return np.concatenate([x for part in parts for x in (line, part)][1:], axis)
 
 
 def put(path: Path, picture: np.ndarray) -> None:
@@ -136,13 +148,10 @@ def examples(make: Made, pairs: Any, size: int, folder: Path, count: int = 6) ->
     for k, (i, pair) in enumerate(readable(at, chosen).items()):
         both = torch.from_numpy(at.sized(pair)).float() / 255
         made = make(both[None, 0], [pair], [i])[0].cpu()
-        parts = [_bytes(x) for x in (both[0], both[1], made)]
-        times = max(1, 96 // size)
-        drawn = np.concatenate([x.repeat(times, 0).repeat(times, 1) for x in parts], 1)
         name = f"edit_{k}.png"
-        put(folder / name, drawn)
+        put(folder / name, beside([_bytes(x) for x in (both[0], both[1], made)], 96))
         done.append({"file": name, "instruction": pair.instruction, "kind": pair.kind})
     return done
 
 
-__all__ = ["examples", "fitted", "plain", "predict", "strip"]
+__all__ = ["beside", "examples", "fitted", "plain", "predict", "spaced", "strip"]
