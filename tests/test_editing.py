@@ -19,6 +19,9 @@ pytest.importorskip("diffusers", reason="published editors need diffusers: pip i
 pytest.importorskip("transformers", reason="published editors need transformers: pip install 'stemma-vision[editing]'")
 import diffusers
 import transformers
+from tokenizers import Tokenizer
+from tokenizers.models import WordLevel
+from tokenizers.pre_tokenizers import Split
 
 import stemma
 from engine_help import alone_and_in_pieces
@@ -28,10 +31,10 @@ from stemma.core import paper as cards
 from stemma.core.part import In
 from stemma.core.samples import Classes, Info, Points, Sample
 from stemma.core.types import DataError, StemmaError
-from stemma.data.editing import asked, captions, drawn, folders, hard
+from stemma.data.editing import asked, captions, drawn, folders, hard, paired
 from stemma.data.editing.loading import At, PairLoader, stretched
 from stemma.data.editing.marked import Marked
-from stemma.data.editing.open import mixed, open_edits, restricted, splits
+from stemma.data.editing.open import is_edits, mixed, open_edits, restricted, splits
 from stemma.data.editing.pairs import Pair
 from stemma.data.files import SPLITS
 from stemma.data.records import DataWarning
@@ -47,6 +50,7 @@ from stemma.parts.editing.nets import FilmUNet, Words
 from stemma.parts.editing.noise import Noise, Sampler, aimed, clean, level, noised
 from stemma.parts.editing.published import ClipText, LatentCodec, LatentUNet
 from stemma.parts.editing.reader import MarkReader
+from stemma.report import charts
 from stemma.skeletons.edit import EditBatch, well
 from stemma.studies import editors, failures
 from stemma.studies import pairs as origins
@@ -1061,6 +1065,91 @@ def test_what_two_folders_lack_is_named_and_left_out(tmp_path: Path, capsys: pyt
         assert len(open_edits(at, "train")) == 15
 
 
+@pytest.mark.parametrize(("before", "after"), [
+    ("{}_before", "{}_after"), ("before-{}", "after-{}"), ("{}_start", "{}_end"), ("{}_0", "{}_1"), ("{}.A", "{}.B"),
+    ("{} Input", "{} edited"),
+])
+def test_pairs_in_one_folder_are_known_by_their_names(tmp_path: Path, before: str, after: str) -> None:
+    for i in range(12):
+        picture(tmp_path / f"{before.format(i)}.png", seed=2 * i)
+        picture(tmp_path / f"{after.format(i)}.jpg", seed=2 * i + 1)
+        (tmp_path / f"{i}.txt").write_text(f"do {i}\n or {i}\n")
+    with pytest.warns(DataWarning, match="paired by their names, which say .*: 0, and so on"):
+        train, val = (open_edits(tmp_path, s) for s in ("train", "val"))
+    assert len(train) == 10 and [train.pair(2, v).instruction for v in (0, 1)] == ["do 2", "or 2"]
+    np.testing.assert_array_equal(val.pair(1).before, Image.open(tmp_path / f"{before.format(10)}.png").convert("RGB"))
+    np.testing.assert_array_equal(val.pair(1).after, Image.open(tmp_path / f"{after.format(10)}.jpg").convert("RGB"))
+    for i in range(12):
+        (tmp_path / f"{i}.txt").unlink()
+    (tmp_path / "prompts.txt").write_text("".join(f"{before.format(i)}.png\tdo {i}\n" for i in reversed(range(12))))
+    with pytest.warns(DataWarning):
+        assert [open_edits(tmp_path, "test").pair(0).instruction] == ["do 11"]
+
+
+def test_what_pairs_in_one_folder_lack_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for split, n in (("train", 8), ("val", 2)):
+        for i in range(n):
+            for k, side in enumerate(("start", "end")):
+                picture(tmp_path / split / f"{i}_{side}.png", (16, 16), seed=2 * i + k + 50 * n)
+            (tmp_path / split / f"{i}.txt").write_text(f"do {i}")
+    at = tmp_path / "train"
+    (at / "0_end.png").unlink()
+    (at / "1_start.png").unlink()
+    (at / "2.txt").unlink()
+    (at / "3.txt").write_text("")
+    picture(at / "4_start2.png", (16, 16))
+    picture(at / "5_end.jpg", (16, 16))
+    picture(at / "6_end.png", (18, 16))
+    code, out, _ = run(capsys, "doctor", str(tmp_path), "--json")
+    said = json.loads(out)
+    faults = {(Path(f["file"]).relative_to(tmp_path).as_posix(), f["problem"]) for f in said["faults"]}
+    assert code == 1 and said["format"] == "before and after" and faults == {
+        ("train/0_start.png", "has no partner whose name says end"), ("train/1.txt", "names no picture"),
+        ("train/1_end.png", "has no partner whose name says start"),
+        ("train/2_start.png", "no text says what is to be done to it"), ("train/3.txt", "the instruction is empty"),
+        ("train/4_start2.png", "says neither start nor end in its name"),
+        ("train/5_end.png", "is called as train/5_end.jpg is, but for the ending"),
+        ("train/6_start.png", "has 16 x 16 pixels, and its partner train/6_end.png 18 x 16")}
+    assert said["splits"]["train"]["images"] == 3 and said["splits"]["val"]["images"] == 2
+    for file in at.glob("*.txt"):
+        file.unlink()
+    code, _, err = run(capsys, "doctor", str(at))
+    assert code == 2 and "names say start and end are there, and no text" in " ".join(err.split())
+
+
+def test_pictures_of_two_halves_are_pairs(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for i in range(30):
+        picture(tmp_path / f"{i}.png", (32, 16), seed=i)
+    (tmp_path / "prompts.txt").write_text("paint the facade")
+    with pytest.warns(DataWarning, match="pairs in one, the left half before and the right one after"):
+        pair = open_edits(tmp_path, "train").pair(3)
+    whole = np.asarray(Image.open(tmp_path / "3.png"))
+    np.testing.assert_array_equal(np.concatenate([pair.before, pair.after], 1), whole)
+    assert pair.instruction == "paint the facade" and pair.before.shape == (16, 16, 3)
+    picture(tmp_path / "24.png", (33, 16))
+    (tmp_path / "25.png").write_bytes(b"none")
+    code, out, _ = run(capsys, "doctor", str(tmp_path), "--json")
+    faults = {(Path(f["file"]).name, f["problem"][:21]) for f in json.loads(out)["faults"]}
+    assert code == 1 and ("24.png", "has 33 x 16 pixels, a") in faults and len(faults) == 2
+    with pytest.raises(DataError, match="is no picture of two halves"):
+        whole_split = paired.open_paired(tmp_path, "train")
+        whole_split.pair([e.files[0][0] for e in whole_split.entries].index("24.png"))
+
+
+def test_pictures_with_boxes_or_alone_are_no_pairs(tmp_path: Path) -> None:
+    """Labels in numbers, captions of whole pictures, frames that are counted: none is taken for edits."""
+    for i in range(4):
+        for name in ("boxes", "captions", "frames", "wide"):
+            for k in (0, 1):
+                picture(tmp_path / name / f"{i}_{k}.png", (32, 16) if name == "wide" else (16, 16))
+        for k in (0, 1):
+            (tmp_path / "boxes" / f"{i}_{k}.txt").write_text("0 .5 .5 .2 .2\n")
+            (tmp_path / "wide" / f"{i}_{k}.txt").write_text("0 .5 .5 .2 .2\n")
+            (tmp_path / "captions" / f"{i}_{k}.txt").write_text("a red house\n")
+    for name in ("boxes", "captions", "frames", "wide"):
+        assert not is_edits(tmp_path / name) and not paired.are_partners(tmp_path / name)
+
+
 def test_the_released_layout_is_read_with_png_too(tmp_path: Path) -> None:
     root = pix2pix_folder(tmp_path)
     for file in root.glob("*/*.jpg"):
@@ -1693,6 +1782,32 @@ def test_what_a_language_model_writes_is_taken_or_refused_by_the_releases_rules(
         assert len(changed) == 1 and changed[0][1] in one.instruction.split() and len(set(was[1:3] + was[5:])) == 4
 
 
+def test_a_language_model_repeats_itself_less_and_ends_where_it_says_so(tmp_path: Path,
+                                                                        monkeypatch: pytest.MonkeyPatch) -> None:
+    """The release's frequency penalty: so much off a logit for each time that its token was written, what was asked not
+    counted."""
+    tokens = torch.tensor([[5, 5, 5, 1, 2, 1], [5, 1, 2, 3, 3, 3]])
+    less = making.rarer(3, 0.25)(tokens, torch.ones(2, 6))
+    torch.testing.assert_close(less, torch.tensor([[1, 0.5, 0.75, 1, 1, 1], [1, 1, 1, 0.25, 1, 1.0]]))
+    own = [chr(97 + k) for k in range(20)] + ["END"]
+    words = Tokenizer(WordLevel({w: k for k, w in enumerate(["\n", "##", "cat", *own])}, "cat"))
+    words.pre_tokenizer = Split("\n", "isolated")
+    transformers.PreTrainedTokenizerFast(tokenizer_object=words).save_pretrained(tmp_path)
+    torch.manual_seed(0)
+    net = transformers.GPT2LMHeadModel(transformers.GPT2Config(
+        vocab_size=24, n_positions=600, n_embd=8, n_layer=1, n_head=1, bos_token_id=None, eos_token_id=None))
+    net.lm_head.weight.data.zero_()  # every token as likely as another
+    net.save_pretrained(tmp_path)
+    monkeypatch.setattr(making, "RARER", 1e4)
+    monkeypatch.setattr(captions, "STOP", "END")
+    said = [making.language_model(tmp_path, seed=s)("cat").split() for s in range(4)]
+    assert all(len(set(s)) == len(s) and s[-1] == "END" for s in said) and len({*map(tuple, said)}) == 4
+    assert any({"cat", "##"} & {*s} for s in said)  # what was asked may be said again
+    monkeypatch.setattr(making, "RARER", 0.0)
+    free = [making.language_model(tmp_path, seed=s)("cat").split() for s in range(4)]
+    assert any(len(set(s)) < len(s) for s in free)
+
+
 def test_a_pair_is_drawn_as_diffusers_draws_and_the_second_looks_where_the_first_does(tmp_path: Path) -> None:
     """Without sharing the pictures are those of diffusers' text-to-image pipeline, one after the other; the first never
     changes by it, and equal captions draw equal pictures."""
@@ -1995,6 +2110,18 @@ def test_what_each_system_made_of_an_edit_stands_side_by_side(tmp_path: Path) ->
     rows = page._pictures([{"title": n.upper(), "runs": [{"folder": n, "shown": shown}]} for n in "ab"], tmp_path)
     assert re.findall(r"<b>(\w)</b> (do \d)", rows) == [("A", "do 0"), ("B", "do 0"), ("A", "do 1"), ("B", "do 1")]
     assert rows.count('class="row"') == 2
+
+
+def test_points_that_lie_close_fill_their_chart_and_pictures_stand_apart() -> None:
+    points = ((0.35, 0.85), (0.36, 0.89))
+    (left, right), (low, high) = (charts.around([p[k] for p in points]) for k in (0, 1))
+    drawn = charts.line_chart([charts.Line(0, "a", points)], "x", "y", "t", high, right, y_min=low, x_min=left)
+    (x0, y0), (x1, y1) = ((float(x), float(y)) for x, y in re.findall(r'cx="([\d.]+)" cy="([\d.]+)"', drawn))
+    assert x1 - x0 > charts.W / 2 and y0 - y1 > charts.H / 2
+    grey = np.full((4, 4, 3), 128, np.uint8)
+    row = show.beside([grey, grey, grey], 8)
+    assert row.shape == (8, 3 * 8 + 2 * show.GAP, 3) and (row[0, :, 0] == 255).sum() == 2 * show.GAP
+    assert show.beside([grey], 8).shape == (8, 8, 3) and show.spaced([row, row], 0).shape[0] == 16 + show.GAP
 
 
 def test_scales_are_swept_as_published_before_a_clip(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

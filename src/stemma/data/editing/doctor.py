@@ -22,8 +22,8 @@ def near_miss(where: str | Path) -> DataError | None:
     """What keeps a folder that is meant for edits from being one; None of any other."""
     path = Path(where).expanduser()
     said = published.near_miss(path) if path.is_dir() else ""
-    mend = ("write edits.csv with before, after, instruction, or prompts.txt with a line a picture; where its folders "
-            "are classes, call them otherwise" if paired.are_partners(path) else "mend that, or name the folder that "
+    mend = ("write edits.csv with before, after, instruction, or prompts.txt with a line a picture; where these are no "
+            "pairs, call them otherwise" if paired.are_partners(path) else "mend that, or name the folder that "
             "holds them")
     return DataError(str(where), f"holds no edits: {said}", mend) if said else None
 

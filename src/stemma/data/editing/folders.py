@@ -91,10 +91,14 @@ class Folder:
         """A file of the folder. Raises `DataError` for one that lies outside."""
         return safe_join(self.root, name, self.follow_links)
 
+    def both(self, files: tuple[str, str]) -> tuple[np.ndarray, np.ndarray]:
+        """The pictures before and after, uint8 (H, W, 3), of their files."""
+        return read_image(self.path(files[0])), read_image(self.path(files[1]))
+
     def pair(self, i: int, version: int = 0) -> Pair:
         """Raises `DataError` for pictures that are missing, damaged or of two sizes."""
         e = self.entries[i]
-        before, after = (read_image(self.path(name)) for name in e.files[version % len(e.files)])
+        before, after = self.both(e.files[version % len(e.files)])
         mask = None
         if e.mask:
             try:
@@ -122,7 +126,7 @@ class Folder:
                         "say what is to be done; training leaves it out", True, EMPTY)
         for pair in e.files:
             sizes = []
-            for name, other in zip(pair, pair[::-1]):
+            for name, other in dict(zip(pair, pair[::-1])).items():
                 try:
                     head = header(self.path(name))
                     sizes.append(head.size)

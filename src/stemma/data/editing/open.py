@@ -106,8 +106,9 @@ def open_edits(where: Any, split: str = "train", follow_links: bool = False) -> 
                         "(seeds.json), MagicBrush (edit_turns.json), gRefCOCO (grefs(unc).json and instances.json), "
                         "GQA-Inpaint (train_scenes.json), GoPro, REDS, SIDD or CLWD publish them; a list of your own "
                         "(edits.csv, edits.json or edits.jsonl with before, after, instruction); folders input and "
-                        "output with prompts.txt, or a text a picture, beside them; asked:DATA for data with masks, "
-                        "maps or keypoints; or restored:DATA to blur and mend pictures of any data or folder")
+                        "output with prompts.txt, or a text a picture, beside them, or pictures NAME_before and "
+                        "NAME_after with the same; asked:DATA for data with masks, maps or keypoints; or "
+                        "restored:DATA to blur and mend pictures of any data or folder")
     found = published.open_sound(Path(where), split, follow_links)
     if found.note:
         warnings.warn(f"{where}: {found.note}", DataWarning, stacklevel=2)

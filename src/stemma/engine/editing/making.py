@@ -34,13 +34,27 @@ SHARE, GUIDED = (0.1, 0.9), (7.5, 15.0)  # a pair's share of steps with shared a
 TOGETHER = 8  # pairs that are drawn at a time
 TRIES = 4  # answers that are asked for until one has the form
 WRITES = 256  # tokens of an answer at most
+RARER = 0.1  # what each time that a token was written takes from its logit: the release's frequency penalty
 
 Writer = Callable[[str], str]  # a caption -> what a language model writes after it
 
 
+def rarer(asked: int, penalty: float) -> Callable[[Tensor, Tensor], Tensor]:
+    """A frequency penalty, as a processor of transformers' takes logits [B, V] after tokens [B, L], before the
+    temperature: each is less by `penalty` for every time that its token was written, behind the first `asked`."""
+
+    def less(tokens: Tensor, logits: Tensor) -> Tensor:
+        written = tokens[:, asked:]
+        times = torch.zeros_like(logits).scatter_add_(1, written, torch.ones_like(written, dtype=logits.dtype))
+        return logits - penalty * times
+
+    return less
+
+
 def language_model(folder: str | Path, temperature: float = 0.7, seed: int = 0) -> Writer:
-    """What the causal language model in `folder` writes after a caption; one that learned from the release's triplets
-    knows its delimiters. Raises `StemmaError` where none can be read."""
+    """What the causal language model in `folder` writes after a caption, sampled as the release asks its own (its
+    temperature, its frequency penalty, no further than its stop); one that learned from the release's triplets knows
+    its delimiters. Raises `StemmaError` where none can be read."""
     lib = library("transformers")
     try:
         net: Any = lib.AutoModelForCausalLM.from_pretrained(str(folder), local_files_only=True, use_safetensors=True)
@@ -52,10 +66,13 @@ def language_model(folder: str | Path, temperature: float = 0.7, seed: int = 0) 
 
     def write(caption: str) -> str:
         asked = words(caption + captions.ASK, return_tensors="pt")["input_ids"]
+        n = asked.shape[1]
+        ended = lambda tokens, _: torch.tensor([captions.STOP in words.decode(t[n:]) for t in tokens])
         with torch.no_grad():
-            said = net.generate(asked, do_sample=True, temperature=temperature, top_k=0, max_new_tokens=WRITES,
-                                pad_token_id=words.eos_token_id or 0)
-        return str(words.decode(said[0, asked.shape[1]:]))
+            said = net.generate(asked, do_sample=True, temperature=temperature, top_k=0, top_p=1.0,
+                                repetition_penalty=1.0, max_new_tokens=WRITES, pad_token_id=words.eos_token_id or 0,
+                                logits_processor=[rarer(n, RARER)], stopping_criteria=[ended])
+        return str(words.decode(said[0, n:]))
 
     return write
 
