@@ -115,6 +115,36 @@ def test_what_a_detector_said_before_its_finds_were_named_again() -> None:
         np.testing.assert_array_equal(a.scores, b.scores)
 
 
+def test_a_detector_that_names_its_own_finds_again_multiplies_its_two_words() -> None:
+    """Held against the detector's parts called one by one; then DCR again as ever."""
+    torch.manual_seed(0)
+    data = scenes(2, "val")
+    model: Any = stemma.build("dcr", "small", info=data.info).eval()
+    model.spec = replace(model.spec, post=(replace(model.spec.post[0], iou=regions.NONE, score=0.0),))
+    images = torch.rand(1, 3, 128, 128)
+    size = torch.tensor([[128.0, 128.0]])
+    was = model.predict(images, size)
+    with regions.itself(model):
+        said = model.predict(images, size)
+    with torch.no_grad():
+        raw = model(images)
+        boxes, scores = model.found(raw, size)
+        (logits, _), _ = model.see(0, model.prepared(raw.levels)[0], boxes)
+        want = (scores * logits.softmax(-1)[..., :-1]).flatten(1).sort(descending=True).values
+    kept = said.scores[said.labels >= 0]
+    assert len(kept) == model.spec.post[0].keep
+    torch.testing.assert_close(kept, want[0, : len(kept)])
+    assert not torch.equal(was.scores, said.scores)
+    torch.testing.assert_close(model.predict(images, size).scores, was.scores)
+
+
+def test_counts_are_of_what_the_best_f1_accepts() -> None:
+    """Both objects and one false find below them: at the best F1 two are counted; one more above it is counted too."""
+    exact: list[list[float]] = [[10, 10, 30, 30], [60, 60, 90, 90], [0, 60, 20, 80]]
+    assert regions.miscounted(told(exact, [0.9, 0.8, 0.3], [0, 1, 1])) == 0.0
+    assert regions.miscounted(told(exact, [0.9, 0.8, 0.85], [0, 1, 1])) == 1.0
+
+
 def test_bins_collapse_where_a_region_has_fewer_cells_than_bins() -> None:
     """7 bins of a map of stride 16: 112 pixels and up along both sides; over levels, by the level that is read."""
     boxes = torch.tensor([[0.0, 0, 112, 112], [0, 0, 111, 300], [0, 0, 300, 111], [0, 0, 0, 0]])

@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -11,7 +12,7 @@ from torch import Tensor, nn
 from torchvision.ops import nms
 
 import stemma
-from engine_help import drawn_batch
+from engine_help import drawn_batch, scenes, short
 from learning import Learned
 from stemma.core.part import edit
 from stemma.core.types import Batch, StemmaError, Targets
@@ -22,6 +23,7 @@ from stemma.parts.backbones.trident import TridentConv
 from stemma.parts.dense.assign import ByIoU, Candidates, OwnRange
 from stemma.parts.dense.losses import SmoothL1
 from stemma.parts.dense.post import PerClassNMS
+from stemma.studies import looks
 
 ALL = ((0.0, ENDLESS),) * 3
 
@@ -331,3 +333,42 @@ def test_published_settings_are_those_of_the_authors_configuration() -> None:
     with torch.device("meta"):
         head = spec.build(80).heads[0]
         assert head.stage(torch.zeros(1, 1024, 7, 7)).shape == (1, 2048, 7, 7)
+
+
+# ---------------------------------------------------------------- what a look is
+
+
+def test_looks_are_had_in_other_ways_and_stay_as_they_were() -> None:
+    """Resampled: as a net that was made so; pyramid: as the plain parent on smaller pictures; undilated: all looks are
+    the first; a look without dilation is the same in every way."""
+    m, x = net().eval(), torch.rand(1, 3, 128, 128, generator=torch.Generator().manual_seed(1))
+    own = looks.features(m, x)
+    made, plain = net(resample=True).eval(), parent().build(3).eval()
+    made.load_state_dict(m.state_dict())
+    plain.load_state_dict(m.state_dict())
+    with looks.seeing(m, "resampled"):
+        torch.testing.assert_close(looks.features(m, x), looks.features(made, x))
+    with looks.seeing(m, "undilated"):
+        for y in looks.features(m, x):
+            torch.testing.assert_close(y, own[0])
+    with looks.seeing(m, "pyramid"), torch.no_grad():
+        for y, d in zip(looks.features(m, x), (1, 2, 3), strict=True):
+            small = F.interpolate(plain.spec.preprocess(x), [-(-128 // d)] * 2, mode="area")
+            want = F.interpolate(plain.backbone(small)[-1], own[0].shape[2:], mode="bilinear")
+            torch.testing.assert_close(y, want)
+        assert m.predict(x).boxes.shape[0] == 1
+    torch.testing.assert_close(looks.features(m, x), own)
+
+
+def test_looks_are_studied(tmp_path: Path) -> None:
+    run = short(tmp_path / "run", "2steps", "tridentnet").path
+    record = looks.study([run], scenes(2, "val"), tmp_path / "out", limit=2, device="cpu")
+    rows = {r["way"]: r["cosine"] for r in record["rows"]}
+    assert tuple(rows) == looks.WAYS and len(looks.table(record)[1]) == 5
+    assert rows["as it is"] == pytest.approx([1, 1, 1]) == rows["dilated"]
+    for way in ("resampled", "pyramid", "undilated"):
+        assert rows[way][0] == pytest.approx(1) and all(-1 <= c < 0.9999 for c in rows[way][1:])
+    assert "<table" in (tmp_path / "out" / "looks.html").read_text() and (tmp_path / "out" / "looks.json").is_file()
+    other = short(tmp_path / "other", "2steps", "tridentnet", sets={"shared": False}).path
+    with pytest.raises(StemmaError, match="other: looks that share their filters are compared"):
+        looks.study([other], scenes(2, "val"), tmp_path / "out", device="cpu")

@@ -19,7 +19,6 @@ from pathlib import Path
 from types import MethodType
 from typing import Any
 
-import numpy as np
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
@@ -30,14 +29,13 @@ from ..data.open import open_split, spread
 from ..engine.running import checkpoint
 from ..engine.running.devices import pick_device
 from ..engine.running.progress import going
-from ..metrics import coco, f1, matches
-from ..metrics.count import counts
+from ..metrics import coco
 from ..metrics.miss import miss_rate
 from ..ops import boxes as bx
 from ..ops.nms import nms
 from ..parts.regions.grid import GridBranch
 from . import Asked, keep, natural, positive
-from .regions import seen
+from .regions import miscounted, seen
 
 ALLOWED = (0.3, 0.4, 0.5, 0.6, 0.7, 0.8)
 PRICES = (5.0, 10.0, 20.0, 40.0, 80.0)
@@ -229,10 +227,9 @@ def measured(model: nn.Module, data: Any, device: str, choose: Choose | None, fi
     finally:
         m.__dict__.pop("predict", None)
     sizes, truths, found = coco.columns(list(record))
-    least = f1(matches(record, 0.5)).best_threshold
     scores = coco.evaluate(sizes, record.names, truths, found)
-    error, many = counts(record, float(np.nextafter(least, -np.inf))).error, sum(len(one.scores) for one in record)
-    said = (scores.ap(), scores.ap(0.5), scores.ap(0.75), miss_rate(record).mean, error, float(many))
+    said = (scores.ap(), scores.ap(0.5), scores.ap(0.75), miss_rate(record).mean, miscounted(record),
+            float(sum(len(one.scores) for one in record)))
     return dict(zip(MEASURES, said))
 
 

@@ -5,8 +5,10 @@
 takes runs of detectors, measures them on the same pictures and writes regions.json and regions.html:
 
     overlap      AP at each overlap that is asked for, of groups of classes apart (--of): Grid R-CNN's gain at .8 and .9
-    suppression  AP and miss rate against the overlap that boxes of a class may have: who needs NMS least
-    mistakes     false finds that score --score or more, by kind, and DCR's before: its hard false positives
+    suppression  AP, miss rate and error of counts against the overlap that boxes of a class may have: who needs NMS
+                 least
+    mistakes     false finds that score --score or more, by kind, and DCR's before: its hard false positives, and how
+                 many are left where the detector's own classifier names its finds again
     proposals    recall of the 50, 100 and 300 best proposals: guided anchoring's fewer and better ones
     levels       of which level the features of a region are, by its size: PANet's "more than half from others"
     heights      the miss rate by the height of what is looked for, and the share of proposals whose bins collapse on
@@ -38,7 +40,8 @@ from ..engine.pictures.measure import run_over
 from ..engine.running import checkpoint
 from ..engine.running.devices import pick_device
 from ..engine.running.progress import counting, going
-from ..metrics import Evaluator, coco
+from ..metrics import Evaluator, coco, f1, matches
+from ..metrics.count import counts
 from ..metrics.detection import Record
 from ..metrics.errors import errors
 from ..metrics.miss import miss_rate
@@ -105,6 +108,25 @@ def unrefined(model: RefinedModel) -> Iterator[None]:
 
 
 @contextmanager
+def itself(model: RefinedModel) -> Iterator[None]:
+    """The model with its detector's classifier in the place of the net that shares nothing with it: each find is pooled
+    and named again where it was moved to, and scores are multiplied alike."""
+    m: Any = model
+    maps: list[Any] = []
+
+    def found(raw: Any, sizes: Tensor) -> Any:
+        maps[:] = [m.prepared(raw.levels)[0]]
+        return RefinedModel.found(m, raw, sizes)
+
+    m.found, m.named = found, lambda boxes: m.see(0, maps[0], boxes)[0][0]
+    try:
+        with changed(m, view=lambda images, boxes, sizes: boxes):
+            yield
+    finally:
+        del m.found, m.named
+
+
+@contextmanager
 def changed(model: nn.Module, **slots: Any) -> Iterator[None]:
     """The model with other slots of its spec, of those that are read as it answers."""
     m: Any = model
@@ -125,10 +147,15 @@ def allowed(model: nn.Module, iou: float) -> AbstractContextManager[None]:
     return changed(m, post=(replace(first, iou=iou, **hard), *rest))
 
 
+def miscounted(record: Record) -> float:
+    """Mean error of counts, of what scores as much as the best F1 wants."""
+    return counts(record, float(np.nextafter(f1(matches(record, 0.5)).best_threshold, -np.inf))).error
+
+
 def suppression(model: nn.Module, data: Dataset, device: str) -> dict[str, Any] | None:
-    """{"own": the overlap it was made for, "rows": [[overlap, AP, miss rate], ...]}. Where nothing is suppressed by
-    itself, or scores fall softly, own is `NONE`, and the last of the rows is the model as it is. None for a model that
-    suppresses in another way."""
+    """{"own": the overlap it was made for, "rows": [[overlap, AP, miss rate, error of counts], ...]}. Where nothing is
+    suppressed by itself, or scores fall softly, own is `NONE`, and the last of the rows is the model as it is. Counted
+    is what scores as much as the best F1 wants. None for a model that suppresses in another way."""
     post = getattr(getattr(model, "spec", None), "post", ())
     if not post or not isinstance(post[0], PerClassNMS):
         return None
@@ -137,7 +164,8 @@ def suppression(model: nn.Module, data: Dataset, device: str) -> dict[str, Any] 
         with allowed(model, iou) if iou < 1 else nullcontext():
             record = seen(model, data, device)
         sizes, truths, found = coco.columns(list(record))
-        rows.append([iou, coco.evaluate(sizes, record.names, truths, found).ap(), miss_rate(record).mean])
+        rows.append([iou, coco.evaluate(sizes, record.names, truths, found).ap(), miss_rate(record).mean,
+                     miscounted(record)])
     return {"own": own, "rows": rows}
 
 
@@ -304,8 +332,9 @@ def study(runs: Sequence[str | Path], data: Any, out: str | Path, split: str = "
             row["overlap"] = by_overlap(record, groups_of(of, record.names), apart) if "overlap" in wanted else None
             row["mistakes"] = mistakes(record, score) if "mistakes" in wanted and apart else None
             if row["mistakes"] and isinstance(model, RefinedModel):
-                with unrefined(model):
-                    row["before"] = mistakes(seen(model, pictures, where), score)
+                for key, way in (("before", unrefined), ("itself", itself)):
+                    with way(model):
+                        row[key] = mistakes(seen(model, pictures, where), score)
         for part, measured in going((("suppression", suppression), ("proposals", proposals), ("levels", levels),
                                      ("heights", heights), ("offsets", offsets)), row["name"]):
             row[part] = measured(model, pictures, where) if part in wanted else None
@@ -332,13 +361,14 @@ def tables(record: dict[str, Any]) -> list[tuple[str, list[str], list[list[str]]
     out.append(("AP by the overlap asked for", ["run", "classes", *(f"{t:.2f}" for t in OVERLAPS)], said))
     said = [[r["name"], measure, *(f"{row[k]:.3f}" for row in r["suppression"]["rows"][: len(ALLOWED)]),
              next((f"{row[k]:.3f}" for row in r["suppression"]["rows"][len(ALLOWED):]), "")]
-            for r in have["suppression"] for measure, k in (("AP", 1), ("miss rate", 2))]
+            for r in have["suppression"] for measure, k in (("AP", 1), ("miss rate", 2), ("error of counts", 3))]
     out.append(("By the overlap that boxes of a class may have",
                 ["run", "", *(f"{t:.1f}" for t in ALLOWED), "as it is"], said))
     kinds = list(have["mistakes"][0]["mistakes"]) if have["mistakes"] else []
     out.append((f"Finds that score {record['score']:g} or more", ["run", *kinds],
                 [[r["name"] + said, *(str(r[k][c]) for c in kinds)] for r in have["mistakes"]
-                 for k, said in (("before", ", before it is named again"), ("mistakes", "")) if k in r]))
+                 for k, said in (("before", ", before it is named again"), ("itself", ", named again by the detector"),
+                                 ("mistakes", "")) if k in r]))
     asked = [f"AR{n}" for n in COUNTS]
     out.append(("Recall of proposals", ["run", *asked],
                 [[r["name"], *(f"{r['proposals'][k]:.3f}" for k in asked)] for r in have["proposals"]]))
