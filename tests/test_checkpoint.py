@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import save_file
 
 import stemma
@@ -185,6 +186,15 @@ def test_a_full_disk_keeps_the_old_file(tmp_path: Path, monkeypatch: pytest.Monk
     with pytest.raises(StemmaError, match="Permission denied; nothing was written. Choose another --out"):
         checkpoint.save(tmp_path / "new", model(1))
     assert list(tmp_path.iterdir()) == [file]
+
+
+def test_a_full_disk_is_known_in_safetensors_words(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: Any, **__: Any) -> None:
+        raise SafetensorError("Error while serializing: I/O error: No space left on device (os error 28)")
+
+    monkeypatch.setattr(checkpoint, "save_file", full)
+    with pytest.raises(StemmaError, match="nothing was written. Free some space on the disk, or choose another --out"):
+        checkpoint.save(tmp_path / "w.safetensors", model())
 
 
 def test_a_file_that_the_system_cuts_off_keeps_the_old_one(tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -207,6 +208,18 @@ def test_a_comparison_goes_on_with_the_same_data_alone(tmp_path: Path, split: st
         claim()
 
 
+def test_a_comparison_goes_on_with_data_that_moved(tmp_path: Path) -> None:
+    old, new = str(tmp_path / "gone"), str(tmp_path / "there")
+    engine._claim(tmp_path / "c", {"budget": "60s", "data": old, "data_options": {"maps": "class"}}, "print")
+    with pytest.raises(StemmaError, match="holds a comparison with data = .*gone, not .*there"):
+        engine._claim(tmp_path / "c", {"budget": "60s", "data": new}, "another")
+    assert engine._told(tmp_path / "c", new)["data_options"] == {"maps": "class"}
+    engine._claim(tmp_path / "c", {"budget": "60s", "data": new}, "print")
+    (tmp_path / "there").mkdir()
+    assert json.loads((tmp_path / "c" / "compare.json").read_text())["data"] == new
+    assert not engine._told(tmp_path / "c", old)
+
+
 def prints(wing: wings.Wing, paper: str, data: Path, networks: dict[str, str]) -> str:
     """What a comparison of one system, "it", knows its data by."""
     return wing.prepare(wings.Asked({"it": (paper, "small")}, str(data), lambda _: {}, {"limit": None}, False, None,
@@ -403,3 +416,22 @@ def test_what_a_system_is_ranked_by() -> None:
             == {"metric": "point_AP", "gain": pytest.approx(-0.1), "spread": None, "overlap": None})
     assert results.gain(proposer, proposer)["metric"] == "AR100"
     assert made("fpn", {"AR100": None}, "proposals")["main"] == "AR100"  # type: ignore[dict-item]
+
+
+def test_a_training_that_begins_anew_forgets_what_it_warned_of(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """That a full disk did not take its weights is not so any more; what it goes on from keeps its warnings."""
+    from stemma.engine.comparing import trial
+
+    noted, run_folder = tmp_path / "a.warnings", tmp_path / "run"
+    run_folder.mkdir()
+    monkeypatch.setattr(trial.Job, "read", lambda _: type("Job", (), {"folder": str(run_folder)})())
+    monkeypatch.setattr(trial, "run", lambda job, file: warnings.warn("now", UserWarning, stacklevel=1))
+    monkeypatch.setattr(trial.interrupts, "end_with_parent", lambda: None)
+    for there, said in ((False, ["now"]), (True, ["before", "now"])):
+        noted.write_text(json.dumps("before") + "\n")
+        if there:
+            (run_folder / "state.safetensors").touch()
+        with warnings.catch_warnings():
+            warnings.simplefilter("always")
+            assert trial.main([str(tmp_path / "a.json")]) == 0
+        assert trial.warnings_in(noted) == said

@@ -17,6 +17,7 @@ from stemma.data.convert import convert
 from stemma.data.doctor import examine
 from stemma.data.labelled import open_set
 from stemma.data.open import open_dataset, splits
+from stemma.data.records import DataWarning
 from test_odd_folders import NAMES, Box, H, W, coco, labelme, objects, opened, pictures, put, voc, yolo
 
 Rows = Sequence[tuple[str, Sequence[Box]]]  # of each picture its path and its objects
@@ -337,3 +338,47 @@ def test_crops_leave_out_pictures_that_cannot_be_read(tmp_path: Path) -> None:
     assert found.parts["val"].digest == whole.parts["val"].digest
     assert len(open_set(f"labels:{tmp_path}").parts["train"]) == 11
     assert json.loads(json.dumps(examine(tmp_path, near=False).as_dict()))["fault_counts"]["unreadable image"] == 1
+
+
+@pytest.mark.parametrize("room", ["", "annotations/", "ImageSets/Main/"])
+def test_trainval_is_trained_on_where_nothing_else_is(tmp_path: Path, room: str) -> None:
+    """Oxford Pets' lists, with numbers behind each name, and VOC's."""
+    rows = [(f"images/{k}.png", own) for k, own in enumerate(pictures(tmp_path))]
+    WRITE["voc" if "Main" in room else "labelme"](tmp_path, rows)
+    put(tmp_path / room / "list.txt", "#Image CLASS-ID\n0 1 1 1\n")
+    for split, of in (("trainval", range(4)), ("test", range(4, 6))):
+        put(tmp_path / room / f"{split}.txt", "\n".join(f"{k} 1" + " 1 1" * ("Main" not in room) for k in of))
+    if "Main" in room:
+        (tmp_path / room / "list.txt").unlink()
+    assert splits(tmp_path) == ("train", "val", "test")
+    assert held(tmp_path, "train") | held(tmp_path, "val") == right(rows[:4]) and held(tmp_path, "test") == right(rows[4:])
+    assert len(opened(tmp_path, "train", train_split="trainval")) == 4
+    put(tmp_path / room / "train.txt", "0\n1\n2\n")
+    put(tmp_path / room / "val.txt", "3\n")
+    assert held(tmp_path, "val") == right(rows[3:4]) and held(tmp_path, "train") == right(rows[:3])
+
+
+def test_marks_of_one_file_are_counted_once_for_its_splits(tmp_path: Path) -> None:
+    rows = [(f"{'val' if k > 3 else 'train'}/{k}.png", objects(k)) for k in range(6)]
+    for k, (n, _) in enumerate(rows):
+        noise(tmp_path / n, H, W, seed=k)
+    doc = coco(rows)
+    doc["annotations"][0]["attributes"] = doc["annotations"][-1]["attributes"] = {"hat": True}
+    put(tmp_path / "annotations.json", doc)
+    assert "train, val: 2 objects have" in told(tmp_path)
+
+
+def test_classes_that_two_splits_spell_apart_are_told(tmp_path: Path) -> None:
+    """Of boxes and of folders of classes, by the doctor and where they are opened."""
+    for k in range(12):
+        room = f"{('train', 'test')[k // 6]}/{('dog', 'cat', 'dog', 'Cat')[k // 3]}"
+        noise(tmp_path / "classes" / room / f"{k}.png", H, W, seed=k)
+    for k in range(4):
+        noise(tmp_path / "boxes" / ("train", "val")[k // 2] / f"{k}.png", H, W, seed=k)
+    for split, at, name in (("train", (0, 1), "cat"), ("val", (2, 3), "Cat")):
+        put(tmp_path / "boxes" / split / "metadata.jsonl", "\n".join(json.dumps(
+            {"file_name": f"{k}.png", "objects": {"bbox": [[2, 2, 9, 9]], "category": [name]}}) for k in at))
+    wanted = "'Cat' and 'cat' are classes of their own, and differ in case"
+    assert wanted in told(tmp_path / "boxes") and any(wanted in n for n in open_set(tmp_path / "classes").notes)
+    with pytest.warns(DataWarning, match=wanted):
+        open_dataset(tmp_path / "boxes", "val")

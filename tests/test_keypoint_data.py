@@ -219,3 +219,31 @@ def test_points_beside_their_objects_are_told(tmp_path: Path) -> None:
     put(path, doc)
     (said,) = [n for n in examine(tmp_path).notes if "beside their objects" in n]
     assert "split 'train'" in said and " of images/train/a.png: are they fractions" in said
+
+
+def test_categories_of_coco_have_points_of_their_own(tmp_path: Path) -> None:
+    """A person's and a car's: those of one name are one, and each object has those of its own category."""
+    noise(tmp_path / "a.png", H, W)
+    of = {1: ["front", "left_wheel", "right_wheel", "front"], 2: ["left_ear", "front"], 3: []}
+    rows = [{"id": k, "image_id": 1, "category_id": c, "bbox": [2, 2, 20, 20], "area": 400, "iscrowd": 0, "keypoints": flat}
+            for k, (c, flat) in enumerate((
+                (1, [3, 4, 2, 5, 6, 1, 7, 8, 2, 9, 10, 2]), (2, [11, 12, 2, 13, 14, 1]), (2, [1, 1, 2] * 4),
+                (3, [3, 3, 2] * 4), (2, [1, 1, 2, 1, 1, 7]), (1, [])))]
+    doc = {"images": [{"id": 1, "file_name": "a.png", "width": W, "height": H}], "annotations": rows, "categories": [
+        {"id": c, "name": "abc"[c - 1], "keypoints": names, "skeleton": [[1, 2]]} for c, names in of.items()]}
+    put(tmp_path / "annotations.json", doc)
+    data = opened(tmp_path)
+    points, found = data.info.points, data.truth(0).keypoints
+    assert points.names == ("front", "left_wheel", "right_wheel", "front", "left_ear")
+    assert points.flip == (0, 2, 1, 3, 4) and points.lines == ((0, 1), (4, 0))
+    assert found[0].tolist() == [[3, 4, 2], [5, 6, 1], [7, 8, 2], [9, 10, 2], [0, 0, 0]]
+    assert found[1].tolist() == [[13, 14, 1], *[[0, 0, 0]] * 3, [11, 12, 2]]
+    assert found[3].tolist() == [*[[3, 3, 2]] * 4, [0, 0, 0]] and not found[[2, 4, 5]].any()
+    said = [str(f) for f in data.faults]
+    assert len(said) == 2 and "annotation 2" in said[0] and "annotation 4" in said[1]
+    assert "but 12 numbers: the category 'b' has 2 points" in said[0] and "numbers:" not in said[1]
+    for c in doc["categories"]:
+        del c["keypoints"]
+    put(tmp_path / "annotations.json", doc)
+    said = [str(f) for f in opened(tmp_path).faults]
+    assert any("but 6 numbers: no category names its points, and most annotations have 4" in f for f in said), said

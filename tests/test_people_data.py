@@ -18,6 +18,7 @@ from stemma.data.open import open_dataset
 from stemma.metrics import Evaluator, Record, miss_rate, picture
 from stemma.metrics.miss import SUBSETS, by_subset
 from test_cli import run
+from test_odd_folders import put
 
 
 def person(x: float, ignore: int = 0, tag: str = "person", **more: Any) -> dict[str, Any]:
@@ -459,3 +460,14 @@ def test_which_boxes_of_people_is_an_option_of_every_command(tmp_path: Path, whi
     assert status == 1 and "has no boxes called 'feet'" in said
     status, _, error = run(capsys, "doctor", str(make_yolo(tmp_path / "yolo")), "--people", "full")
     assert status == 2 and "'--people' is unknown to this format" in error and ", which" not in error
+
+
+def test_faces_of_two_splits_whose_pictures_are_called_alike(tmp_path: Path) -> None:
+    for k, split in enumerate(("train", "val")):
+        noise(tmp_path / f"WIDER_{split}" / "images" / "0--Parade" / "a.jpg", 40, 60, seed=k)
+        put(tmp_path / "wider_face_split" / f"wider_face_{split}_bbx_gt.txt",
+            f"0--Parade/a.jpg\n1\n{5 + k} 2 20 10 0 0 0 0 0 0 \n")
+    for k, split in enumerate(("train", "val")):
+        data = open_dataset(tmp_path, split)
+        assert data.table.files == [f"WIDER_{split}/images/0--Parade/a.jpg"]  # type: ignore[attr-defined]
+        assert data.truth(0).boxes.tolist() == [[5 + k, 2, 25 + k, 12]]

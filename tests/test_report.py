@@ -16,6 +16,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from made_data import noise
 from stemma.core.sentence import many
 from stemma.report import charts, language, wall, words
 from stemma.report import pictures as page
@@ -469,3 +470,12 @@ def test_words_of_a_plain_table_stand_left_and_numbers_right() -> None:
     found = grid(("run", "asked for", "made", "AP"), [("a", "<b> move it", "4 of 12", "0.5"), ("b", "–", "–", "-0.25")])
     assert found.count('class="left"') == 4 and found.count('class="plain left"') == 2
     assert '<td class="left">&lt;b&gt; move it</td><td>4 of 12</td><td>0.5</td>' in found
+
+
+def test_a_crowd_is_no_object_under_a_picture(tmp_path: Path) -> None:
+    noise(tmp_path / "a.jpg", 40, 60)
+    truth = {"boxes": [[1, 1, 9, 9], [20, 1, 50, 30]], "labels": ["cat", "cat"], "crowd": [False, True]}
+    one = {"file": "a.jpg", "image": "a.jpg", "width": 60, "height": 40, "truth": truth, "systems": {}}
+    said = wall.wall([one], [], ["cat"], tmp_path, "AP")
+    assert "1 object and 1 crowd" in said and said.count(">cat (crowd)<") == 2 and said.count(">cat<") == 2
+    assert "2 objects" in wall.wall([one | {"truth": truth | {"crowd": [False] * 2}}], [], ["cat"], tmp_path, "AP")

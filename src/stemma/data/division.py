@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -16,7 +17,8 @@ from .images import child, listing, walk
 from .options import spelled
 from .records import Draft
 
-_ROOMS = ("imagesets", "splits", "split", "lists")  # folders of lists
+# folders of lists
+_ROOMS = ("imagesets", "splits", "split", "lists", "annotations", "annots", "labels")
 _COLUMNS = ("split", "set", "subset", "fold", "phase", "partition")
 
 
@@ -149,14 +151,29 @@ def _split(name: str) -> str:
 
 
 def _lists(root: Path) -> dict[str, Path]:
-    """split -> its list of names at the top or in a folder of lists, train's among them; none where a split has two."""
-    sets = child(root, *_ROOMS)
-    for room in (root, *((root / sets / child(root / sets, "Main"), root / sets) if sets else ())):
-        names = [n for n in listing(room, {".txt"}) if split_name(Path(n).stem)]
-        found = {split_name(Path(n).stem): room / n for n in names}
-        if "train" in found and len(found) == len(names) > 1:
-            return found
+    """split -> its list of names at the top or in a folder of lists, train's among them, or trainval's in its place;
+    none where a split has two."""
+    rooms = [root]
+    for name in _ROOMS:
+        if sets := child(root, name):
+            rooms += [*([root / sets / main] if (main := child(root / sets, "Main")) else ()), root / sets]
+    for room in rooms:
+        of = [(s, n) for n in listing(room, {".txt"}) if (s := split_name(Path(n).stem) or whole_of(Path(n).stem))]
+        found = as_train({s: room / n for s, n in of})
+        if "train" in found and len(found) > 1 and len({s for s, _ in of}) == len(of):
+            return {s: p for s, p in found.items() if s != "trainval"}
     return {}
 
 
-__all__ = ["divide", "may_say", "members", "told"]
+def whole_of(name: str) -> str:
+    """"trainval" of a name that says it, as trainval2007; else ""."""
+    return "trainval" if name.lower().rstrip("0123456789") == "trainval" else ""
+
+
+def as_train(own: Mapping[str, Any]) -> dict[str, Any]:
+    """Splits by name, where trainval is what is trained on in data that have no train and no val."""
+    alone = "trainval" in own and not {"train", "val"} & set(own)
+    return {"train" if alone and s == "trainval" else s: v for s, v in own.items()}
+
+
+__all__ = ["as_train", "divide", "may_say", "members", "told"]

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import hashlib
 import os
-import re
 from collections import Counter, defaultdict
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -415,14 +414,11 @@ def _histogram(values: np.ndarray, edges: Sequence[float], say: Callable[[float,
 def _remarks(opened: dict[str, Records], report: Report) -> None:
     """Notes on what is no fault but worth knowing."""
     report.notes += dict.fromkeys(note for data in opened.values() for note in data.notes)
-    report.notes += [f"{name}: {n:,} objects have {what}, which is not read" for name, data in opened.items()
-                     for what, n in data.unread.items()]
-    alike: dict[str, list[str]] = defaultdict(list)
-    for c in report.classes:
-        alike[re.sub(r"[\s_-]+", "", c).casefold()].append(c)
-    for same in (names for names in alike.values() if len(names) > 1):
-        report.notes.append(f"{' and '.join(map(repr, same))} are classes of their own, and differ in case, blanks or "
-                            "hyphens alone: give them one name where they are one")
+    counted: dict[int, list[str]] = defaultdict(list)  # the splits that one file's counts are of
+    for name, data in opened.items():
+        counted[id(data.unread)].append(name)
+    report.notes += [f"{', '.join(names)}: {n:,} objects have {what}, which is not read" for names in counted.values()
+                     for what, n in opened[names[0]].unread.items()]
     if odd := [c for c in report.classes if c != c.strip() or not c]:
         report.notes.append(f"the class{'es' * (len(odd) > 1)} {', '.join(map(repr, odd[:4]))} "
                             f"{'have' if len(odd) > 1 else 'has'} blanks around the name, or no name: a typing error?")

@@ -14,7 +14,7 @@ from urllib.parse import unquote, urlsplit
 
 from stemma.core.samples import DataError
 
-from .files import SPLIT_OF, SPLITS
+from .files import SPLIT_OF, SPLITS, split_name
 from .images import SUFFIXES, check_name, walk
 
 
@@ -104,7 +104,8 @@ class Pictures:
             alike = [_alike(parts, n) for n in found]
             found = [n for n, k in zip(found, alike, strict=True) if k == max(alike)]
         if len(found) > 1 and near:
-            found = [n for n in found if any(near in (p, split_of(p)) for p in n.split("/")[:-1])] or found
+            of_near = [n for n in found if any(near in (p, split_of(p), split_name(p)) for p in n.split("/")[:-1])]
+            found = of_near or found
         if len(found) > 1 and beside:
             shared = [len(os.path.commonprefix([n.split("/")[:-1], beside.split("/")])) for n in found]
             found = [n for n, k in zip(found, shared, strict=True) if k == max(shared)]

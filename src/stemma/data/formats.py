@@ -224,8 +224,8 @@ def drafts_at(path: Path, module: ModuleType, **options: Any) -> dict[str, Calla
     that its folders or lists say. Raises DataError."""
     files = options.pop("split_file", None)
     own = call(module.splits, path, **options)
-    reads: dict[str, Callable[[], Draft]] = {
-        s: partial(call, module.read, path, own[s], split=s, **options) for s in own}
+    reads: dict[str, Callable[[], Draft]] = division.as_train({
+        s: partial(call, module.read, path, own[s], split=s, **options) for s in own})
     root = path if path.is_dir() else coco.data_root(path)
     if files is None and (len(own) > 1 or not any(map(division.may_say, {root, *_told(root, **options)}))):
         return reads

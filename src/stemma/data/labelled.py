@@ -46,7 +46,7 @@ from .concepts import read_levels, read_split
 from .files import SPLITS, lines_of, read_bytes
 from .finding import each_of
 from .images import check_name, listing, read_image, safe_join, walk
-from .records import DataWarning
+from .records import DataWarning, alike
 
 Labels = NDArray[Any]
 HELD = 0.2  # of training to validate on, of all to test on
@@ -143,7 +143,7 @@ def _digest(*said: str) -> str:
 def _finished(name: str, classes: Sequence[str], parts: dict[str, Part], names: dict[str, list[str]],
               notes: Sequence[str] = (), features: int = 0) -> Labelled:
     """The set with the splits that it lacks divided off. names: what each part's pictures are called."""
-    said = list(notes)
+    said = [*notes, *alike(classes)]
     if len(classes) < 2 and all(p.labels.ndim == 1 for p in parts.values()):
         raise DataError(name, f"has labels of {len(classes)} class(es)", "save pictures of two classes or more")
     if "train" not in parts:

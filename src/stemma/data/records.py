@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 import warnings
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
@@ -472,6 +473,15 @@ def joined(written: Iterable[str], classes: Iterable[str]) -> list[str]:
         of[name if name in known else name.strip()].append(name)
     return [f"{' and '.join(map(repr, names))} differ in blanks around them alone and are one class, {one!r}"
             for one, names in of.items() if len(names) > 1]
+
+
+def alike(classes: Iterable[str]) -> list[str]:
+    """Notes on classes whose names differ in case, blanks or hyphens alone, as Cat in one split and cat in another."""
+    of = defaultdict[str, list[str]](list)
+    for c in classes:
+        of[re.sub(r"[\s_-]+", "", c).casefold()].append(c)
+    return [f"{' and '.join(map(repr, same))} are classes of their own, and differ in case, blanks or hyphens alone: "
+            "give them one name where they are one" for same in of.values() if len(same) > 1]
 
 
 _SAID: set[str] = set()

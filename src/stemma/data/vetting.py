@@ -28,6 +28,7 @@ from .records import (
     OnFault,
     Records,
     Table,
+    alike,
     few,
     say_once,
     settle,
@@ -293,7 +294,7 @@ def finish(
         faults.append(other)
     wrong = _nothing(draft, t, faults, split)
     white = _white(t.files, draft, scale)
-    draft.notes += _about_points(draft, t, split)
+    draft.notes += [*_about_points(draft, t, split), *alike(draft.classes.names)]
     if on_fault != "report":
         if draft.table.files:
             settle(faults, on_fault, f"{name}, split '{split}'", len(set(draft.table.files)) - len(t.files))

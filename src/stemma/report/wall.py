@@ -26,8 +26,9 @@ def wall(pictures: list[dict[str, Any]], systems: list[dict[str, Any]], classes:
     for i, p in enumerate(pictures):
         ident = f"p-{key}-{i}"
         bases.append(tag("image", id=ident, href=data_uri(folder / p["image"]), width=p["width"], height=p["height"]))
-        boxes = p["truth"].get("boxes")
-        held = f" · {many(len(boxes), 'object')}" if boxes is not None else ""
+        boxes, crowds = p["truth"].get("boxes"), sum(p["truth"].get("crowd") or [])
+        held = f" · {many(len(boxes) - crowds, 'object')}" if boxes is not None else ""
+        held += f" and {many(crowds, 'crowd')}" if crowds else ""
         cells = [_cell(p, p["truth"], ident, "Ground truth", p["file"] + held, colour, folder)]
         for s in systems:
             if s["id"] in p["systems"]:
@@ -46,17 +47,19 @@ def _cell(p: dict[str, Any], shown: dict[str, Any], ident: str, name: str, note:
     w, h = p["width"], p["height"]
     boxes, labels = shown.get("boxes") or [], shown.get("labels") or []
     scores, right = shown.get("scores") or [None] * len(boxes), shown.get("ok") or [True] * len(boxes)
+    crowd = shown.get("crowd") or [False] * len(boxes)
     size = max(w, h) / 19
     crowded = len(boxes) > 5  # then only what is right is named in the picture; the rest when pointed at
     marks = []
-    for (x1, y1, x2, y2), label, s, ok in zip(boxes, labels, scores, right):
+    for (x1, y1, x2, y2), label, s, ok, of_many in zip(boxes, labels, scores, right, crowd):
+        called = label + " (crowd)" * of_many
         at = {"x": f"{x1:.1f}", "y": f"{y1:.1f}", "width": f"{max(x2 - x1, 0.5):.1f}",
               "height": f"{max(y2 - y1, 0.5):.1f}"}
-        tip = label + (f" {score(s, 2)}" if s is not None else "") + ("" if ok else ": matches no object")
+        tip = called + (f" {score(s, 2)}" if s is not None else "") + ("" if ok else ": matches no object")
         down = y1 - size * 0.28 if y1 > size * 1.2 else min(y2, h) - size * 0.35
         quiet = crowded and not ok
         far = x1 > w / 2  # the word stands where it has room
-        word = "" if quiet else tag("text", text(label), x=f"{min(x2, w) if far else max(x1, 1):.1f}", y=f"{down:.1f}",
+        word = "" if quiet else tag("text", text(called), x=f"{min(x2, w) if far else max(x1, 1):.1f}", y=f"{down:.1f}",
                                     font_size=f"{size:.1f}", stroke_width=f"{size / 4:.1f}",
                                     text_anchor="end" if far else None)
         line = tag("rect", cls="box" if ok else "box wrong", stroke=colour.get(label, "#fff"), **at)

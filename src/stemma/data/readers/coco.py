@@ -545,8 +545,10 @@ def read(where: Path, source: Path, *, split: str = "", images: str | Path | Non
                    for k in bare]
     area, visible, crowd, ignore = map(kept, (rows.area, rows.visible, rows.crowd, rows.ignore))
     flat = _Flat(rows, keep, odd)
-    points = points_of(categories) or flat.unnamed(notes)
-    keypoints = flat.shaped(number, points, said, faults) if points is not None and flat.there else None
+    named = points_of(categories)
+    points, places = named if named is not None else (flat.unnamed(notes), None)
+    keypoints = (flat.shaped(number, points, kind, classes.names, places, said, faults)
+                 if points is not None and flat.there else None)
     for n, a in odd:
         area[n], visible[n] = real(a.get("area")), real(a.get("vis_ratio"))
     for key, column in (("iscrowd", crowd), ("ignore", ignore)) if odd else ():
@@ -798,22 +800,37 @@ class _Flat:
                      f"point_{k - 1}. Write 'keypoints' (names) and 'skeleton' into the category")
         return Points(tuple(f"point_{i}" for i in range(k)), tuple(range(k)), (), (OTHER_SIGMA,) * k)
 
-    def shaped(self, record: np.ndarray, points: Points, said: str, faults: list[Fault]) -> np.ndarray:
-        """float64 (n, K, 3); what are no K points counts as unlabelled, and is named."""
-        k = len(points.names)
-        out = np.zeros((len(self.lengths), k, 3))
-        right = np.flatnonzero(self.lengths == 3 * k)
+    def shaped(self, record: np.ndarray, points: Points, labels: np.ndarray, names: Sequence[str],
+               places: Sequence[Sequence[int]] | None, said: str, faults: list[Fault]) -> np.ndarray:
+        """float64 (n, K, 3); what are not the points of its category counts as unlabelled, and is named. `places`: of
+        each label where its own points stand among the K; None where no category names any."""
+        every = len(points.names)
+        out = np.zeros((len(self.lengths), every, 3))
         starts = (np.cumsum(np.maximum(self.every, 0)) - np.maximum(self.every, 0))[self.keep]
-        out[right] = self.values[starts[right, None] + np.arange(3 * k)].reshape(-1, k, 3)
-        wrong = (self.lengths > 0) & (self.lengths != 3 * k)
+        lengths = self.lengths.copy()
         for n, flat in self.odd.items():
-            if flat:
-                fits = isinstance(flat, list) and len(flat) == 3 * k
-                out[n] = (numbers([flat], 3 * k)[0] if fits else np.full(3 * k, np.nan)).reshape(k, 3)
-        wrong |= ~(np.isfinite(out).all((1, 2)) & np.isin(out[:, :, 2], (0, 1, 2)).all(1))
+            lengths[n] = len(flat) if isinstance(flat, list) else -2 if flat else 0
+        due = np.array([len(p) for p in places] if places is not None else [every] * len(names))[labels]
+        for c in np.unique(labels).tolist():
+            of = np.flatnonzero((labels == c) & (lengths == 3 * due))
+            own = np.arange(every) if places is None else np.array(places[c])
+            plain = np.array([n for n in of.tolist() if n not in self.odd], dtype=np.int64)
+            for n in of.tolist() if self.odd else ():
+                if n in self.odd:
+                    out[n, own] = numbers([self.odd[n]], 3 * len(own))[0].reshape(-1, 3)
+            out[plain[:, None], own] = self.values[starts[plain, None] + np.arange(3 * len(own))].reshape(
+                len(plain), len(own), 3)
+        other = (lengths > 0) & (lengths != 3 * due) | (lengths == -2)
+        wrong = other | ~(np.isfinite(out).all((1, 2)) & np.isin(out[:, :, 2], (0, 1, 2)).all(1))
         for n in np.flatnonzero(wrong).tolist():
-            faults.append(Fault(said, f"annotation {record[n]}", "keypoints", f"are not {k} times x, y and a "
-                                "visibility of 0, 1 or 2", "they count as unlabelled", True, "broken keypoints"))
+            k, have = int(due[n]), int(lengths[n])
+            why = f"are not {k} times x, y and a visibility of 0, 1 or 2"
+            if other[n] and have > 0:
+                why += f", but {have} numbers: " + (
+                    f"the category {names[labels[n]]!r} has {k} points" if places is not None else
+                    f"no category names its points, and most annotations have {k}")
+            faults.append(Fault(said, f"annotation {record[n]}", "keypoints", why, "they count as unlabelled", True,
+                                "broken keypoints"))
         out[wrong] = 0
         return out
 

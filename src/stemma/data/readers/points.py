@@ -18,24 +18,35 @@ OTHER_SIDE = {"left": "right", "right": "left", "l": "r", "r": "l"}
 SIDE = re.compile(r"(?i:left|right)|(?<![A-Za-z])[LRlr](?![a-z])")
 
 
-def points_of(records: Sequence[Mapping[str, Any]]) -> Points | None:
-    """The keypoints that categories declare: names, mirror images by their left/right names, lines, sigmas (COCO's for
-    COCO's seventeen)."""
-    best: Mapping[str, Any] = max(records,
-                                  key=lambda c: len(c["keypoints"]) if isinstance(c.get("keypoints"), list) else 0)
-    names = best.get("keypoints")
-    if not isinstance(names, list) or not names or not all(isinstance(n, str) for n in names):
+def points_of(records: Sequence[Mapping[str, Any]]) -> tuple[Points, list[list[int]]] | None:
+    """The keypoints that categories declare, those of one name once, and of each category where its own stand among
+    them: names, mirror images by their left/right names, lines, sigmas (COCO's for COCO's seventeen). A category that
+    names none has those of the one that names most; None where no category names any."""
+    said = [x if isinstance(x := c.get("keypoints"), list) and all(isinstance(n, str) for n in x) else []
+            for c in records]
+    # a name that a category has twice is two points
+    keys = [[(n, own[:k].count(n)) for k, n in enumerate(own)] for own in said]
+    at = {key: k for k, key in enumerate(dict.fromkeys(key for own in sorted(keys, key=len, reverse=True)
+                                                       for key in own))}
+    if not at:
         return None
-    lines = best.get("skeleton")
-    drawn = ([x for x in lines if isinstance(x, list) and len(x) == 2 and all(type(v) is int for v in x)]
-             if isinstance(lines, list) else [])
-    pairs = [(a - 1, b - 1) for a, b in drawn]
-    return points_named(names, pairs)
+    places = [[at[key] for key in own] for own in keys]
+    lines = [(own[a - 1], own[b - 1]) for c, own in zip(records, places) for a, b in _lines(c.get("skeleton"))
+             if 0 < a <= len(own) and 0 < b <= len(own)]
+    most = max(places, key=len)
+    return points_named([n for n, _ in at], lines), [own or most for own in places]
+
+
+def _lines(skeleton: Any) -> list[list[int]]:
+    """The pairs of a skeleton that are two whole numbers."""
+    return ([x for x in skeleton if isinstance(x, list) and len(x) == 2 and all(type(v) is int for v in x)]
+            if isinstance(skeleton, list) else [])
 
 
 def points_named(names: Sequence[str], pairs: Iterable[tuple[int, int]] = ()) -> Points:
     """Keypoints of these names with lines between them, by index; each line once, whoever else has it."""
-    sigmas = _PERSON_SIGMAS if tuple(names) == PERSON else (OTHER_SIGMA,) * len(names)
+    known = dict(zip(PERSON, _PERSON_SIGMAS)) if set(PERSON) <= set(names) else {}
+    sigmas = tuple(known.get(n, OTHER_SIGMA) for n in names)
     lines = tuple(dict.fromkeys(p for p in pairs if all(0 <= v < len(names) for v in p)))
     return Points(tuple(names), mirror(names), lines, sigmas)
 
@@ -47,5 +58,6 @@ def mirror(names: Sequence[str]) -> tuple[int, ...]:
         word = OTHER_SIDE[found[0].lower()]
         return word.upper() if found[0].isupper() else word.title() if found[0][0].isupper() else word
 
-    at = {n: k for k, n in enumerate(names)}
-    return tuple(at.get(SIDE.sub(other, n), k) for k, n in enumerate(names))
+    nth = [list(names[:k]).count(n) for k, n in enumerate(names)]  # of one name the first goes with the first
+    at = {key: k for k, key in enumerate(zip(names, nth))}
+    return tuple(at.get((SIDE.sub(other, n), i), k) for k, (n, i) in enumerate(zip(names, nth)))

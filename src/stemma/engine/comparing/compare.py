@@ -277,9 +277,11 @@ def _kept(folder: Path) -> dict[str, Any] | None:
 
 
 def _told(folder: Path, where: str) -> dict[str, Any]:
-    """How a comparison that the folder holds reads these data: "format" and "data_options"."""
+    """How a comparison that the folder holds reads these data, or those that were where nothing is now: "format" and
+    "data_options"."""
     old = _kept(folder) or {}
-    return old if old.get("data_options") and old.get("data") == where else {}
+    same = old.get("data") == where or not Path(str(old.get("data"))).exists()
+    return old if old.get("data_options") and same else {}
 
 
 def _made(folder: Path) -> None:
@@ -293,15 +295,16 @@ def _made(folder: Path) -> None:
 
 
 def _claim(folder: Path, plan: dict[str, Any], fingerprint: str = "") -> None:
-    """Make the folder this comparison's, within `alone`. `fingerprint`: of its data. Raises `StemmaError` when it holds
-    something else."""
+    """Make the folder this comparison's, within `alone`. `fingerprint`: of its data, which may lie in another place
+    than before. Raises `StemmaError` when it holds something else."""
     file = folder / "compare.json"
     if file.is_file():
         drawn = [p for p in (folder / "pictures").glob("*") if p.name != outputs.JOURNAL]
         outputs.claim([file, folder / "results.json", folder / "report.html", *drawn])
         old = _kept(folder) or {}
+        moved = bool(fingerprint) and old.get("fingerprint") == fingerprint
         for key, value in plan.items():
-            if old.get(key) != value:
+            if old.get(key) != value and not (key == "data" and moved):
                 raise StemmaError(f"{folder} holds a comparison with {key} = {old.get(key)}, not {value}; choose "
                                   "another --out")
         if old.get("fingerprint", fingerprint) != fingerprint:

@@ -104,8 +104,11 @@ def main(argv: list[str]) -> int:
                 spec = json.loads(path.read_text(encoding="utf-8"))
                 checkpoint.write_text(spec["out"], json.dumps(_latency(spec)))
             else:
-                with noting(path.with_suffix(".warnings")):
-                    run(Job.read(path), path.with_suffix(".warnings"))
+                job, noted = Job.read(path), path.with_suffix(".warnings")
+                if not (Path(job.folder) / "state.safetensors").is_file():
+                    noted.unlink(missing_ok=True)  # of a try that left nothing to go on from, as on a full disk
+                with noting(noted):
+                    run(job, noted)
     except KeyboardInterrupt as wish:
         return interrupts.of(wish).status
     except StemmaError as error:

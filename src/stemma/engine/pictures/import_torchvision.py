@@ -14,7 +14,7 @@ from torch import Tensor
 
 from ...core import paper as papers
 from ...core.types import Classes, Info, Points, StemmaError
-from ...data.readers.points import points_of
+from ...data.readers.points import points_named
 from ..running.checkpoint import build
 from . import import_dense
 
@@ -143,7 +143,7 @@ def described(name: str, count: int, points: int, named: tuple[str, ...] | None)
     bones: Points | None = None
     if points == 17:
         joints = KeypointRCNN_ResNet50_FPN_Weights.COCO_V1.meta["keypoint_names"]
-        bones = points_of([{"keypoints": joints, "skeleton": SKELETON}])
+        bones = points_named(joints, [(a - 1, b - 1) for a, b in SKELETON])
     if named is not None:
         return Info("torchvision", "coco", Classes(named), kinds, points=bones)
     if points and count == 1:

@@ -270,7 +270,8 @@ def _picture(
     if main in OBJECTS:
         names = data.info.classes.names
         scale = np.array([w, h, w, h]) / np.array([sample.size[1], sample.size[0]] * 2)
-        truth = {"boxes": np.round(sample.boxes * scale, 1).tolist(), "labels": [names[k] for k in sample.labels]}
+        truth = {"boxes": np.round(sample.boxes * scale, 1).tolist(), "labels": [names[k] for k in sample.labels],
+                 "crowd": sample.crowd.tolist()}
         if sample.keypoints is not None and any(shown[g][i].get("points") for g in group):
             seen = sample.keypoints[..., 2] > 0
             truth["points"] = np.round(sample.keypoints[seen][:, :2] * scale[:2], 1).tolist()

@@ -55,7 +55,8 @@ def write_tensors(path: str | Path, tensors: dict[str, Tensor], meta: dict[str, 
         try:
             save_file(plain, fresh, metadata=header)
         except SafetensorError as error:  # what a full disk is to safetensors
-            raise OSError(str(error)) from error
+            code = re.search(r"\(os error (\d+)\)", str(error))
+            raise OSError(int(code[1]) if code else None, str(error)) from error
 
     outputs.replace(path, write)
 
