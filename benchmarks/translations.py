@@ -227,10 +227,12 @@ def prompts(a: argparse.Namespace) -> None:
         for system in (*([""] if a.model else []), *able):
             rows, begin = [], time.process_time()
             for i, (kind, says, means) in some(list(enumerate(pairs)), a.each):
-                examples = "\n\n".join(f";; {k}: {s}\n{m}" for j, (k, s, m) in enumerate(pairs) if j != i)
-                prompt = f"{head}\n{examples}\n\n;; {kind}: {says}\n"
-                say = (ours[system](DOMAINS[near], says) if system else
-                       functools.partial(answer, runtime.runtime_at(a.model), prompt))
+                if system:
+                    say = ours[system](DOMAINS[near], says)
+                else:
+                    examples = "\n\n".join(f";; {k}: {s}\n{m}" for j, (k, s, m) in enumerate(pairs) if j != i)
+                    prompt = f"{head}\n{examples}\n\n;; {kind}: {says}\n"
+                    say = functools.partial(answer, runtime.runtime_at(a.model), prompt)
                 rows.append(tried(kept, f"{system} {place} {says}".strip(), say,
                                   lambda f, d=domain, m=means: alike(d, f, m),  # type: ignore[misc]
                                   1 if system == "grammar" else a.tries))

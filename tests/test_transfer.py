@@ -32,6 +32,7 @@ from stemma.engine.transfer import course, features, forecast, results, training
 from stemma.engine.transfer.named import named
 from stemma.metrics import carried
 from stemma.ops import softmax_regression as regression
+from stemma.parts import classifier
 from stemma.parts.classifier import Network
 from stemma.report import transfer as pages
 from stemma.skeletons.protocol import Look
@@ -548,6 +549,32 @@ def test_every_kind_of_network_has_features(name: str) -> None:
         assert net.features(torch.zeros(2, 3, 64, 64)).shape == (2, net.width)
     with pytest.raises(StemmaError):
         Network(course._inputs(), name.replace("4", "x") if name == "tiny-4" else name + "zz")
+
+
+class Mean(torch.nn.Module):
+    """A network of one's own: features of a small map, or rows."""
+
+    def __init__(self, inp: Any, rows: bool = False) -> None:
+        super().__init__()
+        self.layer, self.rows = torch.nn.Conv2d(inp.channels[0], 6, 3, 2), rows
+
+    def features(self, x: torch.Tensor) -> torch.Tensor:
+        found: torch.Tensor = self.layer(x).relu()
+        return found.mean((2, 3)) if self.rows else found
+
+
+def test_a_module_of_ones_own_is_carried_over(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(classifier.OWN, "mean", Mean)
+    values = []
+    for how in ("", "rows=True"):
+        torch.manual_seed(0)
+        net = Network(course._inputs(), "stemma:mean", how)
+        assert net.width == 6
+        torch.testing.assert_close(net(torch.ones(2, 3, 9, 9)), net.body.layer(torch.ones(2, 3, 9, 9)).relu().mean((2, 3)))
+        run = stemma.train("imagenet-transfer", "drawn:counts", "1steps", out=tmp_path / f"run{how}", sets={
+            "backbone": "stemma:mean", "network.how": how, "probe.count": 3, "source": None, "grids": ""}, **HOW)
+        values.append(stemma.evaluate(run)["sets"]["counts"]["value"])
+    assert values[0] == values[1] > 0.3  # of four classes
 
 
 def test_features_are_kept_by_content(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -118,19 +118,24 @@ def _translations(said: dict[str, Any]) -> None:
         out.print(f"[dim]{escape(w['says'])}[/]  {escape(str(w['means']))}", soft_wrap=True)
 
 
+def told(t: dict[str, Any]) -> None:
+    """A turn of a dialogue: what a sentence was taken to mean, and what follows."""
+    out.print(f"[bold]{escape(t['says'])}[/]\n  {escape(t['means'] or '-')}", soft_wrap=True, highlight=False)
+    if t["names"]:
+        out.print(f"  [yellow]taken for names:[/] {escape(', '.join(t['names']))}", soft_wrap=True)
+    if t["passed"]:
+        out.print(f"  [yellow]not known here:[/] {escape(', '.join(t['passed']))}", soft_wrap=True)
+    if t["error"]:
+        out.print(f"  [red]left out:[/] {escape(t['error'])}", soft_wrap=True)
+    elif (p := t["posterior"]) is not None:
+        out.print(f"  [dim]{escape(t['asks'])}[/]", soft_wrap=True, highlight=False)
+        for line in _drawn(p):
+            out.print(f"    {escape(line)}", soft_wrap=True, highlight=False)
+
+
 def _dialogue(said: dict[str, Any], where: Path | None) -> None:
-    for t in said["turns"]:
-        out.print(f"[bold]{escape(t['says'])}[/]\n  {escape(t['means'] or '-')}", soft_wrap=True, highlight=False)
-        if t["names"]:
-            out.print(f"  [yellow]taken for names:[/] {escape(', '.join(t['names']))}", soft_wrap=True)
-        if t["passed"]:
-            out.print(f"  [yellow]not known here:[/] {escape(', '.join(t['passed']))}", soft_wrap=True)
-        if t["error"]:
-            out.print(f"  [red]left out:[/] {escape(t['error'])}", soft_wrap=True)
-        elif (p := t["posterior"]) is not None:
-            out.print(f"  [dim]{escape(t['asks'])}[/]", soft_wrap=True, highlight=False)
-            for line in _drawn(p):
-                out.print(f"    {escape(line)}", soft_wrap=True, highlight=False)
+    for t in () if said.get("told") else said["turns"]:
+        told(t)
     if where:
         from ..report.language import transcript
 
@@ -152,4 +157,4 @@ def _drawn(p: dict[str, Any]) -> list[str]:
 
 SHOWN: dict[str, tuple[Any, Any]] = {"facts": (_rates, _sentences), "meanings": (_translations, _dialogue)}
 
-__all__ = ["DATA", "compared", "evaluated", "plain", "predicted"]
+__all__ = ["DATA", "compared", "evaluated", "plain", "predicted", "told"]

@@ -474,10 +474,11 @@ def predict(
     from .. import predict as run_prediction
 
     where = folder or (None if as_json else Path("predictions"))
+    screen = screen_of(run, which)
     found = run_prediction(run, images, where, **said(
         data=place(None, env, needed=False), tile=tile, threshold=threshold, overlap=overlap, which=which,
-        device=device, pictures=pictures, progress=not as_json, proposals=proposals, svd=_ranks(svd)), **(own or {}))
-    screen = screen_of(run, which)
+        device=device, pictures=pictures, progress=not as_json, proposals=proposals, svd=_ranks(svd),
+        told=None if as_json else getattr(screen, "told", None)), **(own or {}))
     if as_json:
         return print_json(screen.plain(found))
     screen.predicted(found, where)

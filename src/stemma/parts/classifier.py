@@ -23,8 +23,9 @@ OWN: dict[str, Any] = {"resnet": ResNet, "vgg16": VGG16, "darknet19": Darknet19,
 class Network(nn.Module):
     """A network by its name, without its last layer; `features` are the mean over the last map where it has one.
 
-    name: timm's ("resnet50"); "torchvision:squeezenet1_1"; one of this project's backbones, "stemma:resnet"; or
-    "tiny-W", a small residual network of widths W, 2 W, 4 W. how: what its builder is told besides, written as in
+    name: timm's ("resnet50"); "torchvision:squeezenet1_1"; one of this project's backbones, "stemma:resnet"; one that
+    was put into `OWN`, any module with `features(x)` (rows, or a map); or "tiny-W", a small residual network of widths
+    W, 2 W, 4 W. how: what its builder is told besides, written as in
     Python: "pad_type='same', bn_eps=1e-3". Raises `StemmaError` for a name that none of them knows.
     """
 
@@ -47,7 +48,7 @@ class Network(nn.Module):
         self.width = self._width(inp.channels[0])
 
     def _width(self, channels: int) -> int:
-        if self.kind == "stemma":
+        if self.kind == "stemma" and not hasattr(self.body, "features"):
             return int(self.body.out.channels[-1])
         if self.kind == "timm":
             body: Any = self.body
@@ -59,7 +60,7 @@ class Network(nn.Module):
 
     def features(self, x: Float[Tensor, "B 3 H W"]) -> Float[Tensor, "B D"]:
         """What the last layer would have been shown."""
-        if self.kind == "stemma":
+        if self.kind == "stemma" and not hasattr(self.body, "features"):
             return self.body(x)[-1].mean((2, 3))  # type: ignore[no-any-return]
         if self.kind == "timm":
             return self.body(x)  # type: ignore[no-any-return]

@@ -224,9 +224,10 @@ def prompted(model: Any, corpus: Corpus, most: int = 20) -> list[dict[str, Any]]
 
 
 def predict(model: nn.Module, corpus: Corpus, what: Any, out: Path | None, seed: int = 0,
-            count: int = 20) -> dict[str, Any]:
+            count: int = 20, told: object = None) -> dict[str, Any]:
     """Sentences that the model says, whether each is true, and how likely it found it; after `what` (first words, or a
-    text file with a beginning a line) where that is given. Raises `StemmaError` for words that the world has not."""
+    text file with a beginning a line) where that is given. told: of dialogues alone. Raises `StemmaError` for words
+    that the world has not."""
     m: Any = model
     world = corpus.world
     begins = [_numbers(world, line) for line in lines_in(what)] or [[]]

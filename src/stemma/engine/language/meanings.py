@@ -3,6 +3,7 @@ thing; and dialogues."""
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -171,15 +172,12 @@ def _share(values: Any) -> float:
 
 
 def predict(model: nn.Module, corpus: Corpus, what: Any, out: Path | None, seed: int = 0,
-            count: int = 0) -> dict[str, Any]:
+            count: int = 0, told: Callable[[dict[str, Any]], None] | None = None) -> dict[str, Any]:
     """A dialogue: `what` are text files with a sentence a line, sentences themselves, or "-" for what is typed. After
-    each the posterior of what was asked last. Raises `StemmaError` where nothing is said."""
+    each the posterior of what was asked last; `told` is given each turn as soon as it is over, and then "told" is so.
+    Raises `StemmaError` where nothing is said."""
     m: Any = model
-    lines = [x for x in lines_in(what) if not x.startswith("#")]
-    if not lines:
-        raise StemmaError(f"a dialogue needs sentences: name a text file with one a line, or - to type them; such as "
-                          f"'{corpus.data.train[0].says}'")
-
+    lines = lines_in(what)
     if m.net.way == "model":
         runtime.look_at(m.net.path)
 
@@ -192,12 +190,18 @@ def predict(model: nn.Module, corpus: Corpus, what: Any, out: Path | None, seed:
 
     talk = Dialogue(corpus.domain, understood, m.spec.inference, seed)
     for line in lines:
-        talk.say(line)
+        if not line.startswith("#"):
+            turn = talk.say(line)
+            if told is not None:
+                told(asdict(turn))
+    if not talk.turns:
+        raise StemmaError(f"a dialogue needs sentences: name a text file with one a line, or - to type them; such as "
+                          f"'{corpus.data.train[0].says}'")
     record = {"domain": corpus.domain.name, "turns": [asdict(t) for t in talk.turns],
               "failed": sum(bool(t.error) for t in talk.turns)}
     if out is not None:
         outputs.put_text(out / "predictions.json", json.dumps(checkpoint.jsonable(record), indent=1), prediction=True)
-    return record
+    return record | ({"told": True} if told is not None else {})
 
 
 def again(info: Info) -> str | None:

@@ -53,7 +53,7 @@ def _alike(domain: Domain, sentence: str, forms: list[list[Pair]]) -> list[Pair]
     words = lambda says: frozenset(w if w in domain.known else "" for w in meanings.WORD.findall(says.lower()))  # noqa: E731
     heard = [[words(p.says) for p in form] for form in forms]
     having = Counter(w for form in heard for w in frozenset().union(*form))
-    weight = lambda ws: sum(math.log((1 + len(forms)) / (1 + having[w])) + 1e-9 for w in ws)  # noqa: E731
+    weight = lambda ws: math.fsum(math.log((1 + len(forms)) / (1 + having[w])) + 1e-9 for w in ws)  # noqa: E731
     asked = words(sentence)
     likeness = [max((weight(asked & h) / weight(asked | h), -k) for k, h in enumerate(form)) for form in heard]
     return [forms[i][-likeness[i][1]] for i in sorted(range(len(forms)), key=lambda i: (likeness[i][0], -i))]

@@ -5,6 +5,7 @@ import json
 import os
 import statistics
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -67,10 +68,12 @@ def evaluate(
 def predict(
     model: nn.Module | Run | str | Path, what: Any = None, out: str | Path | None = None, *, data: Any = None,
     which: str = "best", device: str = "auto", progress: bool = False,
+    told: Callable[[dict[str, Any]], None] | None = None,
 ) -> dict[str, Any]:
-    """What a model says, or answers to `what` (`facts.predict`)."""
+    """What a model says, or answers to `what` (`facts.predict`); `told` is given each turn of a dialogue."""
     m, corpus, seed = _opened(model, data, which, device)
-    found: dict[str, Any] = subjects.subject(m.subject).predict(m, corpus, what, Path(out) if out else None, seed)
+    found: dict[str, Any] = subjects.subject(m.subject).predict(m, corpus, what, Path(out) if out else None, seed,
+                                                                told=told)
     return found | {"subject": m.subject}
 
 
