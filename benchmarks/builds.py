@@ -2,6 +2,7 @@
 
     python benchmarks/builds.py HEAD~20 mask-rcnn fpn:paper [--batch 16] [--rounds 9] [--bf16] [--predict]
     python benchmarks/builds.py HEAD~20 world-models planet dreamerv3
+    python benchmarks/builds.py HEAD~20 yolo-v3 --batch 4 --objects 500   # so many objects in one picture of the batch
 
 Processor time of one thread; the ratio is the older build's over this one's, so that more is faster. Both begin with
 equal weights and the same batch, and the last column is how far their first losses (or scores) lie apart, relatively.
@@ -24,10 +25,11 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 
 
-def child(asked: str, count: int, bf16: bool, predict: bool) -> None:
+def child(asked: str, count: int, bf16: bool, predict: bool, objects: int) -> None:
     """A turn for every line of the standard input: its processor time and what came out, as a line of JSON."""
     import torch
 
+    from growth import USUAL, system
     from stemma.engine.running import devices
     from steps import seconds, system_of
     from updates import AGENTS, agent_of, update_of
@@ -38,6 +40,9 @@ def child(asked: str, count: int, bf16: bool, predict: bool) -> None:
         devices.keep_memory()
         update, said = update_of(name, agent_of(name, preset or "small"))
         run = torch.autocast("cpu", dtype=torch.bfloat16, enabled=bf16)(update)
+    elif objects:
+        work, out = system(asked, **{**USUAL, "objects": objects}, count=count)["step"], [0.0]
+        run, said = lambda: out.__setitem__(0, work()), lambda: out[0]
     else:
         run, said = system_of(name, preset or "small", count, predict, bf16)
     for _ in sys.stdin:
@@ -106,11 +111,13 @@ def main() -> None:
     p.add_argument("--rounds", type=int, default=9)
     p.add_argument("--bf16", action="store_true")
     p.add_argument("--predict", action="store_true")
+    p.add_argument("--objects", type=int, default=0, help="in one picture, one in each other, as growth.py draws them")
     p.add_argument("--child", action="store_true", help=argparse.SUPPRESS)
     a = p.parse_args()
     if a.child:
-        return child(a.systems[0], a.batch, a.bf16, a.predict)
-    more = ["--batch", str(a.batch), *(["--bf16"] if a.bf16 else []), *(["--predict"] if a.predict else [])]
+        return child(a.systems[0], a.batch, a.bf16, a.predict, a.objects)
+    more = ["--batch", str(a.batch), "--objects", str(a.objects), *(["--bf16"] if a.bf16 else []),
+            *(["--predict"] if a.predict else [])]
     with source_of(a.commit) as old:
         for system in a.systems:
             print(measured(old, system, a.rounds, more), flush=True)

@@ -82,11 +82,13 @@ def system(name: str, classes: int, objects: int, size: int, count: int) -> dict
     model.to(memory_format=torch.channels_last)
     optimizer = optim.make_optimizer(model, model.recipe)
 
-    def step() -> None:
+    def step() -> float:
         model.train()
         optimizer.zero_grad()
-        torch.stack(list(model.loss(batch).values())).sum().backward()
+        loss = torch.stack(list(model.loss(batch).values())).sum()
+        loss.backward()
         optimizer.step()
+        return float(loss.detach())
 
     def answers() -> None:
         model.eval()

@@ -29,10 +29,11 @@ def intersection(a: Float[Tensor, "*B N 4"], b: Float[Tensor, "*B M 4"]) -> Floa
     return w * torch.minimum(ay2, by2).sub_(torch.maximum(ay1, by1)).clamp_(min=0)
 
 
-def iou(a: Float[Tensor, "*B N 4"], b: Float[Tensor, "*B M 4"]) -> Float[Tensor, "*B N M"]:
-    """Intersection over union of every pair; 0 where both are empty."""
-    both = intersection(a, b)
-    return both / (area(a)[..., :, None] + area(b)[..., None, :] - both).clamp(min=TINY)
+def iou(a: Float[Tensor, "*B N 4"], b: Float[Tensor, "*B M 4"],
+        both: Float[Tensor, "*B N M"] | None = None) -> Float[Tensor, "*B N M"]:
+    """Intersection over union of every pair; 0 where both are empty. `both`: their intersection, where it is known."""
+    both = intersection(a, b) if both is None else both
+    return both / (area(a)[..., :, None] + area(b)[..., None, :]).sub_(both).clamp_(min=TINY)
 
 
 def iof(a: Float[Tensor, "*B N 4"], b: Float[Tensor, "*B M 4"]) -> Float[Tensor, "*B N M"]:

@@ -49,15 +49,16 @@ def crowded(boxes: Float[Tensor, "B P 4"], t: Targets) -> Bool[Tensor, "B P"]:
     return bx.iof(boxes, t.boxes).masked_fill(~(t.crowd & (t.labels >= 0))[:, None], 0.0).amax(2) > 0.5
 
 
-def spare_crowds(state: Int[Tensor, "B A"], both: Float[Tensor, "B N A"], c: Candidates, t: Targets,
-                 share: float) -> Int[Tensor, "B A"]:
+def spare_crowds(state: Int[Tensor, "B A"], c: Candidates, t: Targets, share: float,
+                 both: Float[Tensor, "B N A"] | None = None) -> Int[Tensor, "B A"]:
     """Background candidates that lie in a crowd or an ignored object by more than `share` of their area are not
-    asked."""
+    asked. `both`: what objects and candidates have in common, where it is known."""
     if t.crowd is None:
         return state
     crowds = t.crowd & (t.labels >= 0)
     if crowds.device.type == "cpu" and not torch.compiler.is_compiling() and not bool(crowds.any()):
         return state  # there asking is free
+    both = bx.intersection(t.boxes, c.boxes) if both is None else both
     inside = (both / bx.area(c.boxes)[:, None].clamp(min=bx.TINY)).masked_fill(~crowds[..., None], 0.0).amax(1)
     return torch.where((state == 0) & (inside > share), -1, state)
 
@@ -88,18 +89,18 @@ class ByIoU:
             state = state - 1 if self.low > 0 else state
             return (torch.where(self.within(c), state, -1), index) if self.inside else (state, index)
         both = bx.intersection(t.boxes, c.boxes)
-        iou = both / (bx.area(t.boxes)[..., None] + bx.area(c.boxes)[:, None] - both).clamp(min=bx.TINY)
-        iou = iou.masked_fill(~t.valid[..., None], -1.0)
+        iou = bx.iou(t.boxes, c.boxes, both).masked_fill_(~t.valid[..., None], -1.0)
         if self.inside:
-            iou = iou.masked_fill(~self.within(c)[:, None], -1.0)
+            iou.masked_fill_(~self.within(c)[:, None], -1.0)
         best, index = iou.max(1)
         state = (best >= self.pos).long() - ((best < self.pos) & (best >= self.neg)).long()
         if self.low > 0:
             state = torch.where(best < self.low, -1, state)
         if self.rescue:
             top = iou.amax(2, keepdim=True)
-            state = torch.where(((iou == top) & (top > 0) & (top >= self.least)).any(1), 1, state)
-        state = spare_crowds(state, both, c, t, self.crowd)
+            top.masked_fill_((top <= 0) | (top < self.least), torch.inf)
+            state = torch.where((iou == top).any(1), 1, state)
+        state = spare_crowds(state, c, t, self.crowd, both)
         if self.inside:
             state = torch.where(self.within(c), state, -1)
         return state, index
@@ -168,7 +169,7 @@ class Bipartite:
         room = torch.zeros(b, 1, dtype=torch.long, device=iou.device)  # the place of those without a box
         state = torch.cat([state, room], 1).scatter(1, taken, 1)[:, :a]
         index = torch.cat([index, room], 1).scatter(1, taken, rows.expand(b, -1))[:, :a]
-        return spare_crowds(state, both, c, t, self.crowd), index
+        return spare_crowds(state, c, t, self.crowd, both), index
 
 
 @dataclass(frozen=True)
@@ -200,8 +201,7 @@ class ByCell:
         fit = torch.where(iou > 0, 1 + iou, -away.square().sum(-1)).masked_fill(~holds, -torch.inf)
         first = torch.zeros_like(holds).scatter(2, fit.argmax(2, keepdim=True), True) & holds
         state = first.any(1).long()
-        if t.crowd is not None:
-            state = spare_crowds(state, bx.intersection(t.boxes, c.guess), replace(c, boxes=c.guess), t, self.crowd)
+        state = spare_crowds(state, replace(c, boxes=c.guess), t, self.crowd)
         return state, first.to(torch.uint8).argmax(1)
 
 
@@ -224,26 +224,25 @@ class ByShape:
         (centre, size), (middle, prior), half = bx.centre_size(t.boxes), bx.centre_size(c.boxes), c.stride[:, None] / 2
         edge = (middle + half).amax(1, keepdim=True)
         # on the last edge means in the last cell
-        centre = torch.minimum(centre.clamp(min=0), edge * (1 - 1e-6))[:, :, None]
-        # B N A
-        holds = ((centre >= (middle - half)[:, None])
-                 & (centre < (middle + half)[:, None])).all(-1) & t.valid[..., None]
-        both = torch.minimum(size[:, :, None], prior[:, None]).prod(-1)
-        fit = both / (size.prod(-1)[..., None] + prior.prod(-1)[:, None] - both).clamp(min=bx.TINY)
-        best, at = fit.masked_fill(~holds, -1.0).max(2)
+        x, y = torch.minimum(centre.clamp(min=0), edge * (1 - 1e-6))[:, :, None].unbind(-1)
+        (left, top), (right, below) = ((middle + way * half)[:, None].unbind(-1) for way in (-1, 1))
+        holds = (x >= left) & (x < right) & (y >= top) & (y < below) & t.valid[..., None]  # B N A
+        shapes = (torch.cat([torch.zeros_like(s), s], -1) for s in (size, prior))
+        fit = bx.iou(*shapes)
+        best, at = fit.masked_fill_(~holds, -1.0).max(2)
         return at, best >= 0
 
-    def __call__(self, c: Candidates, t: Targets) -> Assigned:
+    def __call__(self, c: Candidates, t: Targets, wanted: tuple[Tensor, Tensor] | None = None) -> Assigned:
+        """`wanted`: what `chosen` said, where it was asked already."""
         assert c.guess is not None, "the network's guesses say who is spared"
         n = t.boxes.shape[1]
         if n == 0:
             return nothing(c)
-        at, wants = self.chosen(c, t)
+        at, wants = wanted or self.chosen(c, t)
         rank = torch.where(wants, torch.arange(1, n + 1, device=at.device), 0)
         last = at.new_zeros(c.boxes.shape[:2]).scatter_reduce(1, at, rank, "amax")
         index = (last - 1).clamp(min=0)
         both = bx.intersection(t.boxes, c.guess)
-        iou = both / (bx.area(t.boxes)[..., None] + bx.area(c.guess)[:, None] - both).clamp(min=bx.TINY)
-        near = (iou.masked_fill(~t.valid[..., None], 0.0) > self.spare).any(1)
+        near = (bx.iou(t.boxes, c.guess, both).masked_fill_(~t.valid[..., None], 0.0) > self.spare).any(1)
         state = torch.where(last > 0, 1, torch.where(near, -1, 0))
-        return spare_crowds(state, both, replace(c, boxes=c.guess), t, self.crowd), index
+        return spare_crowds(state, replace(c, boxes=c.guess), t, self.crowd, both), index

@@ -4,8 +4,10 @@ Axes: B images, A cells over all levels (one anchor each), K logits, N objects.
 """
 from __future__ import annotations
 
+import itertools
 import math
 from dataclasses import dataclass
+from functools import reduce
 
 import torch
 import torch.nn.functional as F
@@ -132,23 +134,23 @@ class ByBestShape(ByIoU):
 
     def overlap(self, objects: Float[Tensor, "B N 4"], squares: Float[Tensor, "B A 4"]) -> Float[Tensor, "B N A"]:
         centre, size = bx.centre_size(squares)
-        best = bx.iou(objects, squares) * 0
-        for k in range(self.octaves):
-            for r in self.ratios:
-                grown = size * 2 ** (k / self.octaves)
-                shaped = torch.cat([grown[..., :1] / math.sqrt(r), grown[..., 1:] * math.sqrt(r)], -1)
-                best = torch.maximum(best, bx.iou(objects, bx.from_centre(centre, shaped)))
-        return best
+
+        def of(k: int, r: float) -> Tensor:
+            grown = size * 2 ** (k / self.octaves)
+            shaped = torch.cat([grown[..., :1] / math.sqrt(r), grown[..., 1:] * math.sqrt(r)], -1)
+            return bx.iou(objects, bx.from_centre(centre, shaped))
+
+        return reduce(torch.maximum, itertools.starmap(of, itertools.product(range(self.octaves), self.ratios)))
 
     def __call__(self, c: Candidates, t: Targets) -> Assigned:
         if t.boxes.shape[1] == 0:
             return nothing(c)
-        iou = self.overlap(t.boxes, c.boxes).masked_fill(~t.valid[..., None], -1.0)
+        iou = self.overlap(t.boxes, c.boxes).masked_fill_(~t.valid[..., None], -1.0)
         best, index = iou.max(1)
         state = (best >= self.pos).long() - ((best < self.pos) & (best >= self.neg)).long()
         top = iou.amax(2, keepdim=True)
-        state = torch.where(((iou == top) & (top >= self.least)).any(1), 1, state)
-        return spare_crowds(state, bx.intersection(t.boxes, c.boxes), c, t, self.crowd), index
+        state = torch.where((iou == top.masked_fill_(top < self.least, torch.inf)).any(1), 1, state)
+        return spare_crowds(state, c, t, self.crowd), index
 
 
 def locations(raw: DenseRaw, t: Targets, scale: float, centre: float, ignore: float,
@@ -168,10 +170,12 @@ def locations(raw: DenseRaw, t: Targets, scale: float, centre: float, ignore: fl
     away = (wanted.clamp(min=0).minimum(most)[..., None] - level).abs()  # B N A
 
     def inside(share: float, which: Tensor = t.valid) -> Tensor:
-        low, high = (((middle + sign * share * size / 2)[:, :, None] / stride[:, None] - offset).round()
-                     for sign in (-1, 1))
-        low, high = (v.clamp(min=0).minimum(last) for v in (low, high))
-        return ((cell >= low) & (cell <= high)).all(-1) & which[..., None]
+        found = which[..., None]
+        for at, end, mid, side in zip(*(v.unbind(-1) for v in (cell, last, middle, size))):
+            low, high = (((mid + sign * share * side / 2)[..., None] / stride).sub_(offset).round_().clamp_(min=0)
+                         .minimum(end) for sign in (-1, 1))
+            found = found & (at >= low) & (at <= high)
+        return found
 
     near = inside(ignore) & (away <= 1)
     if t.crowd is not None:

@@ -112,7 +112,8 @@ class RegionRule:
         guess = self.coder.decode(ref, raw.codes.detach(), raw.stride)
         candidates = Candidates(ref, raw.stride, guess, raw.sizes(sizes))
         with torch.no_grad():
-            state, index = self.assign(candidates, t)
+            wanted = self.assign.chosen(candidates, t) if t.boxes.shape[1] else None
+            state, index = self.assign(candidates, t, wanted)
         boxed = torch.ones(b, 1, dtype=torch.bool, device=sure.device) if t.boxed is None else t.boxed[:, None]
         state = torch.where(boxed, state, 0)
         pos = state == 1
@@ -128,8 +129,8 @@ class RegionRule:
             box = torch.where(pos, self.coord * (2 - share) * off.sum(-1), 0.0)
             goal = goal * bx.iou_each(guess, truth) if self.rescore else goal
             cls = torch.where(pos, self.cls(raw.logits, t.labels.clamp(0, classes - 1).gather(1, index)), 0.0)
-            if isinstance(self.cls, MultiLabel):
-                besides = self.other_labels(self.cls, raw, t, candidates, index, pos)
+            if isinstance(self.cls, MultiLabel) and wanted is not None:
+                besides = self.other_labels(self.cls, raw, t, *wanted, index, pos)
         miss = cost(raw.object, goal)
         seen = torch.where(pos, self.object * miss, torch.where(state == 0, self.no_object * miss, 0.0))
         out: Losses = {}
@@ -144,12 +145,11 @@ class RegionRule:
         named = self.cls_weight * (cls.sum() + besides)
         return {"box": box.sum() / many, "object": seen.sum() / many, "cls": named / many, **out}
 
-    def other_labels(self, cls: MultiLabel, raw: DenseRaw, t: Targets, c: Candidates, index: Tensor,
+    def other_labels(self, cls: MultiLabel, raw: DenseRaw, t: Targets, at: Tensor, wants: Tensor, index: Tensor,
                      pos: Tensor) -> Float[Tensor, ""]:
         """What is paid for the classes of objects that wanted a box which answers for another: it is of all of them,
         and of each once (delta_yolo_class in the released code)."""
         with torch.no_grad():
-            at, wants = self.assign.chosen(c, t)
             label = t.labels.clamp(0, raw.logits.shape[2] - 1)
             known = label.gather(1, index.gather(1, at))  # the class that the box at `at` has anyhow
             again = (at[:, :, None] == at[:, None]) & (label[:, :, None] == label[:, None]) & wants[:, None]
