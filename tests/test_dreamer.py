@@ -137,6 +137,24 @@ def test_a_new_head_says_exactly_zero_and_going_holds_the_discount() -> None:
     assert inside.mean(known) < 1e-6
 
 
+@pytest.mark.parametrize("how", [{}, {"curved": False}, {"squash": False}, {"bins": 1}])
+def test_what_is_said_of_numbers_in_bfloat16_costs_what_it_does_in_float32(how: dict[str, Any]) -> None:
+    torch.manual_seed(0)
+    head, x, truths = TwoHotHead(In((5,), (1,)), units=8, **how), torch.randn(6, 5), torch.randn(2, 6)
+    nn.init.normal_(head.net[-1].weight)
+    found = []
+    for half in (False, True):
+        with torch.autocast("cpu", dtype=torch.bfloat16, enabled=half):
+            said = head(x)
+            losses, mean = head.losses(said, truths), head.mean(said)
+        losses.sum().backward()
+        found.append((losses.detach(), mean.detach(), head.net[-1].weight.grad.clone()))
+        assert {v.dtype for v in found[-1]} == {torch.float32}
+        head.zero_grad()
+    for whole, half in zip(found[0][::2], found[1][::2]):
+        torch.testing.assert_close(whole, half, rtol=0.05, atol=0.05 * float(whole.abs().max()))
+
+
 # ---------------------------------------------------------------- belief
 
 

@@ -445,6 +445,8 @@ def test_gradients_written_out_are_the_slopes(monkeypatch: pytest.MonkeyPatch) -
     above = torch.tensor([[1, 6, 3, 2], [5, 5, 1, 3]])
     shares = lambda s: (s.detach().log_softmax(-1), s.detach().softmax(-1))
     assert check(lambda s: by_hand.TwoHotLoss.apply(s, *shares(s), above, share), (said,))
+    pictures = x(3, 1, 2, 2).detach()
+    assert check(lambda s: by_hand.HalfSquares.apply(s, pictures), (x(3, 1, 2, 2),))
     assert check(by_hand.MixtureNLL.apply, (x(2, 3), x(2, 4, 3), x(2, 4, 3), x(2, 4, 3)))
     keep = torch.tensor([[1, 1, 1], [1, 0, 1]], dtype=torch.float64)[..., None]
     weights = [x(4, 2), x(9, 4), x(9), x(6, 3), x(3, 3), x(5, 3), x(4, 5), x(4)]
@@ -466,6 +468,31 @@ def test_planets_belief_by_hand_is_the_loop(monkeypatch: pytest.MonkeyPatch) -> 
         found.append([*posts.values(), *torch.autograd.grad(total, [embed, *m.parameters()])])
     for mine, loops in zip(*found):
         torch.testing.assert_close(mine, loops, rtol=1e-4, atol=1e-5)
+
+
+def test_a_pictures_error_by_hand_is_autograds_to_the_bit(monkeypatch: pytest.MonkeyPatch) -> None:
+    torch.manual_seed(0)
+    head, x, truth = DenseDecoder(In((5,), (1,), logits=1, size=8), units=7), torch.randn(9, 5), torch.rand(9, 1, 8, 8)
+    found = []
+    for way in (by_hand.by_hand, lambda x: False):
+        monkeypatch.setattr("stemma.parts.worlds.nets.by_hand", way)
+        error = head.loss(head(x), truth)
+        found.append([error, *torch.autograd.grad(error.square().sum(), [*head.parameters()])])
+    assert all(torch.equal(mine, autograds) for mine, autograds in zip(*found))
+
+
+@pytest.mark.parametrize("px", [Pixels(4, bits=5), Pixels(4, bits=5, invert=True, shift=0.5, gain=3.0)])
+def test_pixels_are_those_of_their_formula_and_the_picture_stays(px: Pixels) -> None:
+    image = torch.arange(96, dtype=torch.uint8).view(2, 4, 4, 3)
+    for seen in (image, image.float()):
+        before = seen.clone()
+        torch.manual_seed(0)
+        got = px(seen)
+        assert torch.equal(seen, before)
+        torch.manual_seed(0)
+        x = before.movedim(-1, -3).float()
+        x = 255 - x if px.invert else x
+        assert torch.equal(got, (((x / 8).floor() + torch.rand_like(x)) / 32 - px.shift) * px.gain)
 
 
 # ---------------------------------------------------------------- overshooting

@@ -270,9 +270,10 @@ def two_hot(x: Tensor, bins: Float[Tensor, " K"]) -> Float[Tensor, "... K"]:
 
 def balanced_mean(p: Float[Tensor, "... K"], bins: Float[Tensor, " K"]) -> Tensor:
     """The mean of mirrored bins under `p`: of each pair the difference counts, so that equal weights are 0 and not
-    nearly."""
+    nearly. In the bins' precision, also where products are taken in bfloat16."""
     half = len(bins) // 2
-    return (p[..., half + 1 :] - p[..., :half].flip(-1)) @ bins[half + 1 :]
+    with torch.autocast(p.device.type, enabled=False):
+        return (p[..., half + 1 :] - p[..., :half].flip(-1)) @ bins[half + 1 :]
 
 
 class TwoHotHead(nn.Module):
@@ -293,8 +294,9 @@ class TwoHotHead(nn.Module):
         self.register_buffer("bins", bins_of(bins, far, self.curved), persistent=False)
 
     def forward(self, x: Float[Tensor, "N F"]) -> Float[Tensor, "N K"]:
+        """What is said, no coarser than its bins: of bfloat16 (autocast) it becomes float32."""
         said: Tensor = self.net(x)
-        return said
+        return said.to(torch.promote_types(said.dtype, self.bins.dtype))
 
     def loss(self, said: Float[Tensor, "N K"], truth: Float[Tensor, " N"]) -> Float[Tensor, " N"]:
         """Cross-entropy with the two-hot of `truth`, of which two numbers are not 0."""
