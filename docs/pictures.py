@@ -134,8 +134,8 @@ def main() -> None:
         drawn = file.read_text(encoding="utf-8").replace("</head>", whole + "</head>", 1)
         file.write_text(drawn, encoding="utf-8")
         width = max(int(w) for w in re.findall(r'<svg[^>]* width="(\d+)"', drawn)) + 80  # with the page's edges
-        page = photographed(file, width, width * 938 // 1302)
-    kept(page.resize((1302, 938), Image.Resampling.LANCZOS), "lineage")
+        page = photographed(file, width, width * 905 // 1302)
+    kept(page.resize((1302, 905), Image.Resampling.LANCZOS), "lineage")
 
 
 if __name__ == "__main__":
