@@ -36,7 +36,7 @@ from xml.etree import ElementTree
 ROOT = Path(__file__).resolve().parents[1]
 SOURCE, TESTS, DOCS = ROOT / "src", ROOT / "tests", ROOT / "docs"
 # of all papers alike
-ELSEWHERE = {  # the section of docs/measured.md on what a paper, or those of a wing, learn, which no 40 s of scenes can say
+ELSEWHERE = {  # the section of docs/measured.md that says what a paper, or a wing's, learns: no 40 s of scenes can
     "worlds": "agents", "editing": "editors", "transfer": "networks-that-are-carried-over",
     "rational-meaning": "sentences-and-their-meanings", "calibrated-hallucination": "facts-and-what-is-said-of-them"}
 GENERAL = ("test_battery", "test_lineage", "test_house", "test_cli", "test_lineage_page", "test_report")

@@ -365,8 +365,8 @@ def get(name: str) -> EnvCard:
             key, ENVS, "; any of gymnasium's that draws itself works by its id too, such as CartPole-v1 or "
             "my_module:My-v0, and with its own numbers and choices as gym:CartPole-v1, minigrid:GoToDoor-5x5, "
             "dmc:walker-walk, atari100k:pong, homegrid:future, messenger:s2, langroom:echo, t-maze:20; "
-            "text:FILE@WORLD, video:WORLD, mute:WORLD, once:WORLD and pictures:WORLD show a part, astray:WORLD says another life's "
-            "words, times:100:WORLD pays more"))
+            "text:FILE@WORLD, video:WORLD, mute:WORLD, once:WORLD and pictures:WORLD show a part, "
+            "astray:WORLD says another life's words, times:100:WORLD pays more"))
     return ENVS[key]
 
 
