@@ -36,9 +36,9 @@ from xml.etree import ElementTree
 ROOT = Path(__file__).resolve().parents[1]
 SOURCE, TESTS, DOCS = ROOT / "src", ROOT / "tests", ROOT / "docs"
 # of all papers alike
-ELSEWHERE = {  # the section of docs/measured.md that says what papers of a wing learn, which no 40 s of scenes can
+ELSEWHERE = {  # the section of docs/measured.md that says what a paper, or a wing's, learns: no 40 s of scenes can
     "worlds": "agents", "editing": "editors", "transfer": "networks-that-are-carried-over",
-    "language": "sentences-and-their-meanings"}
+    "rational-meaning": "sentences-and-their-meanings", "calibrated-hallucination": "facts-and-what-is-said-of-them"}
 GENERAL = ("test_battery", "test_lineage", "test_house", "test_cli", "test_lineage_page", "test_report")
 Node = tuple[str, str]  # module, name at its top level
 
@@ -421,7 +421,7 @@ def page(papers: list[Any], known: dict[str, Any], settings: dict[str, Any]) -> 
                       f"{learned['images']:,}", f"{learned['seconds']:.0f} ({learned['core_seconds']:.0f})",
                       learned.get("day", "")]
         else:
-            section = ELSEWHERE.get(p.spec.__module__.split(".")[-2])
+            section = ELSEWHERE.get(p.name) or ELSEWHERE.get(p.spec.__module__.split(".")[-2])
             where = f"[measured apart](measured.md#{section})" if section else "not measured"
             cells += ["", "", row.get("failed", where), "",
                       "; ".join(e.paper.label for e in p.parents) or "–", "", "", ""]

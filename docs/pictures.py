@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 import io
+import re
 import shutil
 import subprocess
 import sys
@@ -130,9 +131,11 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         file = lineage.write(Path(folder) / "lineage.html")
         whole = "<style>header, main, footer { max-width: none !important }</style>"  # the drawing is not scrolled
-        file.write_text(file.read_text(encoding="utf-8").replace("</head>", whole + "</head>", 1), encoding="utf-8")
-        page = photographed(file, 1860, 1340)
-    kept(page.resize((1302, 938), Image.Resampling.LANCZOS), "lineage")
+        drawn = file.read_text(encoding="utf-8").replace("</head>", whole + "</head>", 1)
+        file.write_text(drawn, encoding="utf-8")
+        width = max(int(w) for w in re.findall(r'<svg[^>]* width="(\d+)"', drawn)) + 80  # with the page's edges
+        page = photographed(file, width, width * 905 // 1302)
+    kept(page.resize((1302, 905), Image.Resampling.LANCZOS), "lineage")
 
 
 if __name__ == "__main__":

@@ -224,8 +224,16 @@ def test_an_absent_package_is_named_with_its_extra(monkeypatch: pytest.MonkeyPat
         agents.train("world-models", "env:takecover", "1s", out=tmp_path / "x", progress=False)
     with pytest.raises(StemmaError, match="mujoco<4"):
         envs.make("cartpole-swingup")
-    with pytest.raises(StemmaError, match="drawn-pendulum"):
-        envs.get("drawn-pendulm")
+
+
+def test_a_worlds_name_that_is_nearly_one_is_told_by_that_alone() -> None:
+    with pytest.raises(StemmaError, match=r"named 'drawn-pendulm'; did you mean drawn-pendulum[a-z -]*\?$"):
+        envs.get("env:drawn-pendulm")
+    with pytest.raises(StemmaError, match=r"named 'moon'; there are: drawn-pendulum, .*times:100:WORLD pays more$"):
+        envs.get("moon")
+    pytest.importorskip("dm_control")
+    with pytest.raises(StemmaError, match=r"no task 'walker-wolk'; did you mean walker-walk[a-z -]*\?$"):
+        envs.get("dmc:walker-wolk")
 
 
 @pytest.mark.parametrize("name", ["pendulum", "cartpole", "acrobot", "mountain-car"])

@@ -240,6 +240,21 @@ def test_without_a_terminal_a_line_comes_every_ten_seconds(monkeypatch: pytest.M
         assert count is None
 
 
+def test_on_a_terminal_no_loss_is_shown_before_there_is_one(monkeypatch: pytest.MonkeyPatch,
+                                                            capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    monkeypatch.setenv("COLUMNS", "80")
+    bar = progress.Training("fpn")
+    bar.update(0.0, Spent(), float("nan"))
+    bar.stop()
+    before = capsys.readouterr().err
+    assert "fpn" in before and "0%" in before and "nan" not in before and "loss" not in before
+    bar = progress.Training("fpn")
+    bar.update(0.5, Spent(1, 2, 0, 16, 1), 1.25)
+    bar.stop()
+    assert "loss 1.250" in capsys.readouterr().err
+
+
 def test_what_is_gone_through_says_how_much_is_done(monkeypatch: pytest.MonkeyPatch,
                                                     capsys: pytest.CaptureFixture[str]) -> None:
     monkeypatch.setattr(progress, "QUIET", 0.0)

@@ -15,12 +15,12 @@ from torch import Tensor
 from torchvision.models.detection._utils import BoxCoder, SSDMatcher
 
 from stemma.core.part import In
-from stemma.core.types import StemmaError, Targets
+from stemma.core.types import Detections, StemmaError, Targets
 from stemma.ops import boxes as bx
 from stemma.parts.backbones.darknet import Darknet24
 from stemma.parts.backbones.vgg import L2Norm
 from stemma.parts.dense.anchors import Anchors, CellBoxes, DefaultBoxes, Legacy, Pyramid, lay
-from stemma.parts.dense.assign import Assign, Bipartite, ByCell, ByIoU, Candidates
+from stemma.parts.dense.assign import Assign, Bipartite, ByCell, ByIoU, Candidates, OwnRange
 from stemma.parts.dense.coders import Delta, RootCell
 from stemma.parts.dense.heads import (
     LevelHeads,
@@ -34,6 +34,7 @@ from stemma.parts.dense.heads import (
     to_darknet,
 )
 from stemma.parts.dense.losses import L1, Focal, GIoU, Sigmoid, SmoothL1, Softmax, Squared
+from stemma.parts.dense.post import PerClassNMS
 from stemma.parts.dense.sample import Everything, HardNegatives, Random
 from stemma.parts.preprocess import Preprocess
 
@@ -152,6 +153,32 @@ def test_the_best_candidate_is_rescued_from_the_least_overlap_on() -> None:
     t = Targets(torch.tensor([[[0.0, 0, 10, 2], [20, 0, 30, 4]]]), torch.tensor([[0, 0]]))  # they overlap by .2 and .4
     assert ByIoU(0.7, 0.3, rescue=True)(c, t)[0].tolist() == [[1, 1]]
     assert ByIoU(0.7, 0.3, rescue=True, least=0.3)(c, t)[0].tolist() == [[0, 1]]
+
+
+def test_what_lies_exactly_on_a_threshold() -> None:
+    """As the docstrings say it: positive from `pos` on, background below `neg`, rescued from `least` on, not asked where it
+    overlaps by more than `spare`; a picture's edge is inside it. Overlaps of 1/2, 1/4 and 1/8 are exact."""
+    t = one([[0.0, 0, 16, 16]])
+    c = Candidates(torch.tensor([[[0.0, 0, 16, 8], [0, 0, 8, 8], [0, 0, 8, 4]]]), sizes=torch.tensor([[8.0, 16.0]]))
+    for inside in (False, True):
+        assert ByIoU(0.5, 0.25, inside=inside)(c, t)[0].tolist() == [[1, -1, 0]]
+    assert ByIoU(0.9, 0.75, rescue=True, least=0.5)(c, t)[0].tolist() == [[1, 0, 0]]
+    assert ByIoU(0.9, 0.75, low=0.25)(c, t)[0].tolist() == [[0, 0, -1]]
+    near = Candidates(torch.tensor([[[0.0, 0, 16, 16]]]))
+    crowded = one([[0.0, 0, 8, 8], [32, 32, 48, 48]], crowd=[True, False])
+    assert [OwnRange(0.5, 0.5, spare=s)(near, crowded)[0].item() for s in (0.25, 0.2)] == [0, -1]
+
+
+def test_a_centre_between_two_cells_lies_in_the_second() -> None:
+    cells = lay(CellBoxes(1), ((1, 2),), (16,), (16, 32), torch.zeros(())).boxes[None]
+    guess = torch.tensor([[[8.0, 0, 24, 16], [16, 0, 32, 16]]])  # the first one's fits
+    assert ByCell()(Candidates(cells, guess=guess), one([[8.0, 0, 24, 16]]))[0].tolist() == [[0, 1]]
+
+
+def test_scores_above_the_least_and_sides_from_the_least_on_are_asked() -> None:
+    d = Detections(torch.tensor([[[0.0, 0, 8, 8], [0, 0, 8, 8], [0, 0, 7.5, 8]]]), torch.tensor([[0.75, 0.5, 0.75]]),
+                   torch.zeros(1, 3, dtype=torch.long))
+    assert PerClassNMS(score=0.5, side=8.0).able(d).tolist() == [[0, -1, -1]]
 
 
 def test_anchors_across_the_edge_are_not_asked_and_not_rescued() -> None:

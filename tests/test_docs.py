@@ -19,16 +19,37 @@ WRITTEN = [p for p in (*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md"), *ROOT.
 
 
 @pytest.mark.parametrize("path", WRITTEN, ids=lambda p: p.name)
-def test_links_between_pages_lead_to_files(path: Path) -> None:
+def test_links_between_pages_lead_to_files_and_places(path: Path) -> None:
     text = re.sub(r"^```.*?^```", "", path.read_text(encoding="utf-8"), flags=re.M | re.S)
     links = re.findall(r"\]\(([^)\s]+)\)", text) + re.findall(r'(?:src|href)="([^"]+)"', text)
     wrong = []
     for link in links:
-        if re.match(r"[a-z]+:", link) or not (file := link.partition("#")[0]):
+        if re.match(r"[a-z]+:", link):
             continue
-        if not (path.parent / file).exists():
+        file, _, place = link.partition("#")
+        into = path.parent / file if file else path
+        if not into.exists() or place and into.suffix == ".md" and place not in places(into):
             wrong.append(link)
     assert not wrong
+
+
+def places(page: Path) -> set[str]:
+    """What a link into a page may name: its headings as GitHub and MyST spell them, and its own anchors."""
+    text = re.sub(r"^```.*?^```", "", page.read_text(encoding="utf-8"), flags=re.M | re.S)
+    heads = re.findall(r"^#+ (.*)$", text, re.M)
+    return {re.sub(r"[^\w\- ]", "", h.lower()).replace(" ", "-") for h in heads} | set(re.findall(r'id="([^"]+)"', text))
+
+
+def test_the_measurements_answer_first_and_their_head_leads_to_each() -> None:
+    """A section begins with its answer, one bold sentence or two, and no two have one name; the head names each."""
+    text = (ROOT / "docs" / "measured.md").read_text(encoding="utf-8")
+    heads = re.findall(r"^(##+) (.*)$", text, re.M)
+    assert len({h for _, h in heads}) == len(heads) > 80
+    first = re.findall(r"^## .*\n\n(.*)", text, re.M)
+    assert len(first) > 30 and [x for x in first if not x.startswith("**")] == []
+    told = set(re.findall(r"\]\(#([^)]+)\)", text.partition("\n## ")[0]))
+    every = {re.sub(r"[^\w\- ]", "", h.lower()).replace(" ", "-") for level, h in heads if level == "##"}
+    assert every <= told
 
 
 def test_no_two_commands_of_the_readme_write_into_one_folder() -> None:

@@ -169,6 +169,8 @@ def test_rates_run_over_the_phases_with_gradient() -> None:
     assert [round(schedule.learning(phases, f), 6) for f in (0, 0.2, 0.4, 0.5, 0.6, 0.8,
                                                              1)] == [0, 0.25, 0.5, 0.5, 0.5, 0.75, 1]
     assert schedule.learning((), 0.3) == 0.3 and schedule.span(phases, 1) == (0.4, pytest.approx(0.6))
+    late = (Phase("x", 0.2, run="x"), Phase("a", 0.4), Phase("y", 0.2, run="x"), Phase("c", 0.2))  # begun late, and over
+    assert [round(schedule.learning(late, f), 6) for f in (0.1, 0.4, 0.7, 0.9)] == [0, 0.333333, 0.666667, 0.833333]
 
 
 def test_a_phase_with_milestones_begins_the_schedule_anew() -> None:

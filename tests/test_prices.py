@@ -118,7 +118,7 @@ def test_what_cannot_be_tried_out_is_clocked_once(tmp_path: Path, monkeypatch: p
         ledger.lap(watch, kind, amount)
         return watch.work - before
 
-    assert [work("learn", 1, s) for s in (9.0, 2.0, 1.0, 2.0)] == [9.0, 2.0, 1.0, 2.0] and not ledger.prices
+    assert [work("learn", 1, s) for s in (9.0, 3.0, 1.0, 2.0)] == [9.0, 3.0, 1.0, 2.0] and not ledger.prices
     assert work("live", 0, 1.0) == 1.0 and work("live", 10, 5.0) == 5.0
     ledger.settle("learn")
     assert ledger.prices == {"learn": 2.0} and work("learn", 3, 1.0) == 6.0

@@ -281,6 +281,15 @@ def test_ticks_are_round_and_inside(low: float, high: float, first: float, last:
     assert (t[0], t[-1]) == (first, last) and len(t) <= 7
 
 
+@pytest.mark.parametrize(("highest", "said"), [
+    (2500, ["0", "0.5k", "1k", "1.5k", "2k", "2.5k"]), (0.5, ["0", "0.1", "0.2", "0.3", "0.4", "0.5"]),
+    (50_000, ["0", "10k", "20k", "30k", "40k", "50k"]), (900, ["0", "200", "400", "600", "800"]),
+])
+def test_the_numbers_of_an_axis_are_in_one_unit(highest: float, said: list[str]) -> None:
+    t = charts.ticks(0, highest)
+    assert [charts.plain(v, t) for v in t] == said
+
+
 def test_a_spread_has_the_decimals_of_its_mean() -> None:
     rows = (("images_per_second", 5.9, 0.000122, "5.9 ± 0.0"), ("images_per_second", 1.96, 0.139, "1.96 ± 0.14"),
             ("latency_ms", 107.4, 2.34, "107 ± 2"),

@@ -22,7 +22,7 @@ from stemma.parts.backbones.pyramid import ImagePyramid
 from stemma.parts.backbones.resnet import FrozenBatchNorm, ResNet
 from stemma.parts.backbones.tiny import TinyResNet
 from stemma.parts.dense.anchors import Pyramid, lay
-from stemma.parts.dense.coders import FEW, Delta
+from stemma.parts.dense.coders import FEW, ClassDelta, Delta
 from stemma.parts.dense.heads import RPNHead
 from stemma.parts.dense.losses import Sigmoid, Softmax
 from stemma.parts.dense.post import every_pair
@@ -552,6 +552,16 @@ def test_targets_are_measured_class_by_class_on_proposals_of_now() -> None:
     assert set(saved) == {"memory.0.coder.means", "memory.0.coder.stds"}
     other.load_state_dict(m.state_dict())
     assert torch.equal(other.predict(b.images).boxes, m.predict(b.images).boxes)
+
+
+def test_a_class_is_measured_from_just_enough_targets_on() -> None:
+    """Of FEW targets, which count with their mirror images; of one less what is usual stays."""
+    torch.manual_seed(0)
+    ref = torch.tensor([10.0, 10, 30, 40]).expand(2 * FEW - 1, 4)
+    coder = ClassDelta(In((3,), (1,), 2))
+    said = coder.measure([(ref, ref + torch.randn(len(ref), 4), torch.tensor([0] * FEW + [1] * (FEW - 1)))])
+    usual = torch.tensor([0.1, 0.1, 0.2, 0.2])
+    assert not torch.equal(coder.stds[0], usual) and torch.equal(coder.stds[1], usual) and "too few of 1 class" in said
 
 
 def test_one_box_for_all_classes_has_no_statistics_of_each() -> None:

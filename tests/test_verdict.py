@@ -148,3 +148,12 @@ def test_where_numbers_were_measured() -> None:
     assert words.measured_on({"split": "val", "measured": 200, "whole": 4952}) == "200 of the 4,952 pictures of val"
     assert words.measured_on({"split": "val", "measured": 1, "whole": 1}) == "1 picture of val"
     assert words.measured_on({"name": "old"}) == ""
+
+
+@pytest.mark.parametrize(("worse", "better", "said"), [
+    ([0.4, 0.5], [0.5, 0.6], True), ([0.4, 0.5], [0.51, 0.6], False), ([0.4, 0.55], [0.6, 0.5], True),
+    ([0.4], [0.5, 0.6], None),
+])
+def test_seeds_interlock_from_where_they_touch(worse: list[float], better: list[float], said: bool | None) -> None:
+    a, b = ({"summary": {"AP": {"values": v}}} for v in (worse, better))
+    assert words.overlap(a, b, "AP") is said and words.overlap(b, a, "AP") is said

@@ -46,6 +46,7 @@ def test_kmeans_finds_clusters_that_are_there_and_beats_euclid_in_iou() -> None:
     found, mean = kmeans(shapes, 5)
     assert shape_iou(found, centres).max(1).min() > 0.95 and mean > 0.9
     np.testing.assert_array_equal(found, kmeans(shapes, 5)[0])
+    np.testing.assert_array_equal(found, kmeans(np.concatenate([shapes, [[0, 9], [9, 0]]]), 5)[0])  # no box is so flat
     from sklearn.cluster import KMeans
 
     wide = np.exp(dice.normal(1, 1, (200, 2)))

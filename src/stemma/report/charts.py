@@ -39,11 +39,12 @@ def ticks(low: float, high: float, about: int = 5) -> list[float]:
     return [round(i * step, 10) for i in range(first, math.floor(high / step + 1e-9) + 1)]
 
 
-def plain(v: float) -> str:
-    """A number for an axis: 0.25, 40, 1.5k, 3M."""
+def plain(v: float, of: Sequence[float] = ()) -> str:
+    """A number for an axis: 0.25, 40, 1.5k, 3M; on an axis whose numbers are `of`, in the unit of the largest."""
+    every = [x for x in (*of, v) if x] or [v]
     for size, mark in ((1e9, "G"), (1e6, "M"), (1e3, "k")):
-        if abs(v) >= size * 10 or (abs(v) >= size and v % (size / 100) == 0):
-            return f"{v / size:g}{mark}"
+        if (most := max(map(abs, every))) >= size * 10 or (most >= size and all(x % (size / 100) == 0 for x in every)):
+            return f"{v / size:g}{mark if v else ''}"
     return f"{v:g}"
 
 
@@ -80,11 +81,13 @@ def line_chart(
     py = lambda y: H - BOTTOM - (H - TOP - BOTTOM) * (min(max(y, y_min), top) - y_min) / (top - y_min)
     out = [f'<svg viewBox="0 0 {W} {H}" role="img" aria-label="{escape(title, quote=True)}" class="chart">'
            f'<title>{escape(title)}</title>']
-    for t in ticks(y_min, top):
+    rows, columns = ticks(y_min, top), ticks(x_min, right, 6)
+    for t in rows:
         out.append(f'<line class="grid" x1="{LEFT}" x2="{W - RIGHT}" y1="{py(t):.1f}" y2="{py(t):.1f}"/>'
-                   f'<text class="tick" x="{LEFT - 8}" y="{py(t) + 4:.1f}" text-anchor="end">{plain(t)}</text>')
-    for t in ticks(x_min, right, 6):
-        out.append(f'<text class="tick" x="{px(t):.1f}" y="{H - BOTTOM + 20}" text-anchor="middle">{plain(t)}</text>')
+                   f'<text class="tick" x="{LEFT - 8}" y="{py(t) + 4:.1f}" text-anchor="end">{plain(t, rows)}</text>')
+    for t in columns:
+        out.append(f'<text class="tick" x="{px(t):.1f}" y="{H - BOTTOM + 20}" text-anchor="middle">'
+                   f'{plain(t, columns)}</text>')
     out.append(f'<line class="axis" x1="{LEFT}" x2="{W - RIGHT}" y1="{py(y_min):.1f}" y2="{py(y_min):.1f}"/>')
     out.append(f'<text class="label" x="{(LEFT + W - RIGHT) / 2}" y="{H - 4}" '
                f'text-anchor="middle">{escape(x_label)}</text>')

@@ -265,9 +265,10 @@ def _bars(values: np.ndarray, edges: np.ndarray, label: str) -> str:
     bars = [tag("rect", tag("title", f"{edges[k]:.2f} to {edges[k + 1]:.2f}: {n:,}"), cls="bin",
                 x=f"{left + k * step:.1f}", y=f"{base - max(room * n / top, n > 0):.1f}", width=f"{step - 1:.1f}",
                 height=f"{max(room * n / top, n > 0):.1f}") for k, n in enumerate(counts.tolist())]
-    words = [tag("text", charts.plain(v), cls="tick",
+    marks = charts.ticks(float(edges[0]), float(edges[-1]), 4)
+    words = [tag("text", charts.plain(v, marks), cls="tick",
                  x=f"{left + (v - edges[0]) / (edges[-1] - edges[0]) * (w - left - 8):.1f}",
-                 y=h - 20, text_anchor="middle") for v in charts.ticks(float(edges[0]), float(edges[-1]), 4)]
+                 y=h - 20, text_anchor="middle") for v in marks]
     words += [tag("text", label, cls="label", x=(w + left) / 2, y=h - 3, text_anchor="middle"),
               tag("text", charts.plain(top), cls="tick", x=left - 4, y=18, text_anchor="end"),
               tag("text", "0", cls="tick", x=left - 4, y=base, text_anchor="end")]

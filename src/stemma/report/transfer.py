@@ -138,9 +138,11 @@ def scatter(points: list[tuple[int, str, float, float]], x_label: str, y_label: 
     py = lambda y: h - bottom - (h - charts.TOP - bottom) * (y - y0) / (y1 - y0)
     out = [f'<svg viewBox="0 0 {w} {h}" role="img" aria-label="{text(title)}" class="chart">'
            f'<title>{text(title)}</title>']
-    for t in charts.ticks(y0, y1):
+    rows = charts.ticks(y0, y1)
+    for t in rows:
         out.append(f'<line class="grid" x1="{left}" x2="{w - charts.RIGHT}" y1="{py(t):.1f}" y2="{py(t):.1f}"/>'
-                   f'<text class="tick" x="{left - 8}" y="{py(t) + 4:.1f}" text-anchor="end">{charts.plain(t)}</text>')
+                   f'<text class="tick" x="{left - 8}" y="{py(t) + 4:.1f}" text-anchor="end">'
+                   f'{charts.plain(t, rows)}</text>')
     for t in charts.ticks(x0, x1, 6):
         out.append(f'<text class="tick" x="{px(t):.1f}" y="{h - bottom + 20}" text-anchor="middle">{back(t)}</text>')
     out.append(f'<text class="label" x="{(left + w) / 2}" y="{h - 4}" text-anchor="middle">{text(x_label)}</text>')

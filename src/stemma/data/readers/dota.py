@@ -57,15 +57,7 @@ def _row(line: str) -> tuple[list[float], str, str] | None:
 
 def splits(where: Path, labels: str | Path | None = None, **_: Any) -> dict[str, Source]:
     """split -> its files, by the folders that they lie in."""
-    known: dict[Path, bool] = {}
-
-    def among(path: Path) -> bool:
-        """Whether it lies in a folder of such files, be it empty or broken itself."""
-        if path.parent not in known:
-            known[path.parent] = any(_fits(p) for p in sorted(path.parent.glob("*.txt"))[:50])
-        return known[path.parent]
-
-    return pages.file_splits(where, among, ".txt", "DOTA", labels, _rooms(where))
+    return pages.file_splits(where, pages.beside_such(_fits, ".txt"), ".txt", "DOTA", labels, _rooms(where))
 
 
 def read(

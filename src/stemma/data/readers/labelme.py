@@ -49,15 +49,8 @@ def _fits(path: Path) -> bool:
 def splits(where: Path, labels: str | Path | None = None, **_: Any) -> dict[str, Source]:
     """split -> its JSON files, by the folders that they lie in; those of no bytes among others too, for which a picture
     is left out."""
-    marked: dict[Path, bool] = {}
-
-    def fits(path: Path) -> bool:
-        if path.stat().st_size:
-            return _fits(path)
-        if path.parent not in marked:
-            marked[path.parent] = any(_fits(p) for p in sorted(path.parent.glob("*.json"))[:50])
-        return marked[path.parent]
-
+    among = pages.beside_such(_fits, ".json")
+    fits = lambda path: _fits(path) if path.stat().st_size else among(path)
     return pages.file_splits(where, fits, ".json", FORMAT, labels, beside=True)
 
 

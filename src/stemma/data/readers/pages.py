@@ -188,6 +188,19 @@ def head(path: Path, size: int = 1 << 16) -> bytes:
         return b""
 
 
+def beside_such(fits: Callable[[Path], bool], ending: str) -> Callable[[Path], bool]:
+    """Whether a file lies in a folder of annotations (one of the first fifty of that `ending` `fits`), be it empty or
+    broken itself; each folder is looked into once."""
+    known: dict[Path, bool] = {}
+
+    def such(path: Path) -> bool:
+        if path.parent not in known:
+            known[path.parent] = any(fits(p) for p in sorted(path.parent.glob(f"*{ending}"))[:50])
+        return known[path.parent]
+
+    return such
+
+
 def file_splits(where: Path, fits: Callable[[Path], bool], ending: str, kind: str, labels: str | Path | None = None,
                 folders: Sequence[str] = ("annotations", "labels", "annots", "json", "jsons"),
                 beside: bool = False) -> dict[str, Source]:

@@ -43,15 +43,7 @@ def _words(line: str) -> list[str]:
 
 def splits(where: Path, labels: str | Path | None = None, **_: Any) -> dict[str, Source]:
     """split -> its files, by the folders that they lie in (VisDrone2019-DET-train)."""
-    known: dict[Path, bool] = {}
-
-    def beside_some(path: Path) -> bool:
-        """Whether it lies in a folder of annotations, be it empty or broken itself."""
-        if path.parent not in known:
-            known[path.parent] = any(_fits(p) for p in sorted(path.parent.glob("*.txt"))[:50])
-        return known[path.parent]
-
-    return pages.file_splits(where, beside_some, ".txt", "VisDrone", labels)
+    return pages.file_splits(where, pages.beside_such(_fits, ".txt"), ".txt", "VisDrone", labels)
 
 
 def read(

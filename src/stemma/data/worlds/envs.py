@@ -9,12 +9,13 @@ A package that is absent is named with the extra that brings it.
 """
 from __future__ import annotations
 
+import difflib
 import importlib.util
 import multiprocessing
 import os
 import re
 import tempfile
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import lru_cache, partial
@@ -285,7 +286,8 @@ def _of_control(name: str) -> EnvCard:
     pair = next((p for p in suite.ALL_TASKS if "_".join(p) == key), None)
     if pair is None:
         tasks = sorted("-".join(p).replace("_", "-") for p in suite.ALL_TASKS)
-        raise StemmaError(f"DeepMind control has no task '{name.removeprefix('dmc:')}'; it has {', '.join(tasks)}")
+        asked = name.removeprefix("dmc:")
+        raise StemmaError(f"DeepMind control has no task '{asked}'; {_meant(asked, tasks)}")
     probe = suite.load(*pair)
     count = int(np.prod(probe.action_spec().shape))
     inputs = (*([("image", 0)] if name.endswith("+image") else []), ("vector", _numbers(probe)))
@@ -334,8 +336,6 @@ ENVS = _cards()
 def get(name: str) -> EnvCard:
     """A world's card: ours by its name, or any of gymnasium's by its id (`gym`). Raises `StemmaError` with the nearest
     names when there is none."""
-    import difflib
-
     own = name.strip().removeprefix("env:")
     if (kind := own.partition(":")[0]) in PARTLY:
         return _partly(own, kind)
@@ -361,15 +361,19 @@ def get(name: str) -> EnvCard:
             return _of_control(own)
         if gym.is_id(own):
             return _foreign(own)
-        near = difflib.get_close_matches(key, ENVS, 3, 0.5)
-        hint = f"did you mean {' or '.join(near)}?" if near else f"there are: {', '.join(ENVS)}"
-        hint += ("; any of gymnasium's that draws itself works by its id too, such as CartPole-v1 or my_module:My-v0, "
-                 "and with its own numbers and choices as gym:CartPole-v1, minigrid:GoToDoor-5x5, dmc:walker-walk, "
-                 "atari100k:pong, homegrid:future, messenger:s2, langroom:echo, t-maze:20; text:FILE@WORLD, "
-                 "video:WORLD, mute:WORLD, once:WORLD and pictures:WORLD show a part, astray:WORLD says another life's "
-                 "words, times:100:WORLD pays more")
-        raise StemmaError(f"no environment named '{name}'; {hint}")
+        raise StemmaError(f"no environment named '{own}'; " + _meant(
+            key, ENVS, "; any of gymnasium's that draws itself works by its id too, such as CartPole-v1 or "
+            "my_module:My-v0, and with its own numbers and choices as gym:CartPole-v1, minigrid:GoToDoor-5x5, "
+            "dmc:walker-walk, atari100k:pong, homegrid:future, messenger:s2, langroom:echo, t-maze:20; "
+            "text:FILE@WORLD, video:WORLD, mute:WORLD, once:WORLD and pictures:WORLD show a part, "
+            "astray:WORLD says another life's words, times:100:WORLD pays more"))
     return ENVS[key]
+
+
+def _meant(name: str, known: Collection[str], more: str = "") -> str:
+    """Which of the `known` names may be meant; where none is like it, all of them, and `more`."""
+    near = difflib.get_close_matches(name, known, 3, 0.6)
+    return f"did you mean {' or '.join(near)}?" if near else f"there are: {', '.join(known)}{more}"
 
 
 def _foreign(name: str) -> EnvCard:

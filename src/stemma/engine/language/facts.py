@@ -24,7 +24,6 @@ SAYS = "worlds of facts (facts:alpha=0.5, references, arithmetic, or a folder wi
 DELTA = 0.01  # the paper's 99 %
 RESAMPLES = 200  # other documents of the same law, of which the monofact rate is told
 SAID = 5000  # sentences that are drawn to be looked at
-TITLE = "What must be said that is not true"
 known = facts.known
 family = facts.family
 

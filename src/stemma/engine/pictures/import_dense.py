@@ -6,7 +6,6 @@ The numbers stay as they are.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
 
 import torch
 from torch import Tensor
@@ -79,6 +78,3 @@ def background_last(value: Tensor, groups: int = 1) -> Tensor:
     """Rows of `groups` classifiers, background first in each, with background moved to the end."""
     rows = value.unflatten(0, (groups, -1))
     return torch.cat([rows[:, 1:], rows[:, :1]], 1).flatten(0, 1)
-
-
-KEYS: dict[str, Callable[[State], State]] = {"retinanet": retinanet_keys, "ssd": ssd_keys}

@@ -78,19 +78,20 @@ class Training:
         if show and self.console.is_terminal:
             self.bar = Progress(
                 TextColumn("{task.description}"), BarColumn(), TextColumn("{task.percentage:>3.0f}%"),
-                TextColumn("loss {task.fields[loss]:.3f}"),
+                TextColumn("{task.fields[loss]}"),
                 _Rate(), TextColumn("{task.fields[spent]}"), TimeRemainingColumn(), console=self.console,
             )
-            self.task = self.bar.add_task(name, total=1.0, loss=float("nan"), rate=0.0, spent=Spent())
+            self.task = self.bar.add_task(name, total=1.0, loss="", rate=0.0, spent=Spent())
             self.bar.start()
 
     def update(self, fraction: float, spent: Spent, loss: float) -> None:
         """Show how far it is. Without a terminal, as a line, where there was none for a while."""
+        said = f"loss {loss:.3f}" if loss == loss else ""
         if self.bar is not None:
             self.bar.update(self.task, completed=fraction, rate=spent.images / max(spent.seconds, 1e-9),
-                            loss=loss, spent=spent)
+                            loss=said, spent=spent)
         elif self.show and self.due():
-            self.line(f"{self.name}: {100 * fraction:.0f} %, {spent}" + (f", loss {loss:.3f}" if loss == loss else ""))
+            self.line(f"{self.name}: {100 * fraction:.0f} %, {spent}" + f", {said}" * bool(said))
 
     def line(self, text: str) -> None:
         """Say one line, unless progress is off."""
