@@ -19,6 +19,7 @@ from stemma.engine.comparing.job import Job
 from stemma.engine.comparing.terms import Terms
 from stemma.engine.pictures import trial
 from stemma.engine.pictures.measure import measure
+from stemma.engine.pictures.verdict import LESS
 from stemma.engine.running import clock, devices
 from stemma.engine.running.ranks import Ranks
 from stemma.engine.running.runs import Run
@@ -132,7 +133,7 @@ def test_a_resumed_training_keeps_its_precision(tmp_path: Path, monkeypatch: pyt
 
 
 def test_one_reads_the_same_clock_threshold() -> None:
-    assert clocks.BUSY == clock.TRUSTED
+    assert clocks.BUSY == clock.TRUSTED == LESS
 
 
 # ---------------------------------------------------------------- several processes
@@ -249,6 +250,7 @@ def test_a_price_that_was_too_high_is_said(tmp_path: Path) -> None:
                             "yolo-s0": {"seconds": 0.012, "worked": 0.005}})  # the last counted all once, and was done
     [said] = [line for line in clocks.lines(r) if "less work than their budget bought" in line]
     assert "(ssd-s0, seed 0: .62 of it)" in said and "fpn-s0" not in said and "yolo" not in said
+    assert not any("each had as much" in line for line in clocks.lines(r))
 
 
 def test_mixed_comparisons_say_so(tmp_path: Path) -> None:

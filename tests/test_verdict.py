@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from stemma.engine.pictures.results import gain
 from stemma.engine.pictures.verdict import verdict
 from stemma.report import words
 
@@ -46,6 +47,8 @@ CASES = [  # gap, clear, told apart, in a table, what would tell
      "clear on these 200 pictures; one seed: spread unknown", "--seeds 3 would show it."),
     (ONE | {"gain": 0.0, "interval": [0.0, 0.0], "pictures": 40}, False, False, "not clear: 40 pictures cannot tell; "
      "one seed", "Far more than 40 test pictures would tell; more seeds alone would not."),
+    (APART | NARROW | {"starved": "FPN"}, False, False, "not told: FPN had less work than its budget bought",
+     "The same in another folder would tell: the price of a step is mended."),
 ]
 
 
@@ -126,6 +129,28 @@ def test_seeds_and_pictures_must_agree() -> None:
     assert ("but RetinaNet (.380 ± .010) and SSD (.310 ± .010) cannot be told from it: their 2 seeds overlap, or 16 "
             "test pictures are not enough." in head)
     assert more[0].startswith("The lead over RetinaNet is") and more[1].startswith("The lead over SSD is")
+
+
+def test_a_lead_over_one_that_had_less_work_is_none() -> None:
+    """Three FPNs of one comparison had .73, .70 and .11 of their budget's work, as the machine was busy when their step
+    was priced, and stood .151 behind Grid R-CNN, "clear: beyond the spread of seeds and pictures"."""
+    head, more = words.answer(compared(APART | NARROW | {"starved": "RetinaNet"}, 2, 200), "AP")
+    assert head.endswith("but RetinaNet (.380 ± .010) cannot be told from it: RetinaNet had less work than the budget "
+                         "bought.")
+    assert more[0].endswith("The same in another folder would tell: the price of a step is mended.")
+
+
+def test_who_had_less_work_matters_where_it_lost() -> None:
+    def system(name: str, value: float, *worked: float) -> dict[str, Any]:
+        return {"id": name, "title": name.upper(), "main": "AP", "summary": {"AP": {
+            "mean": value, "spread": 0.01, "values": [value - 0.01, value + 0.01]}},
+            "runs": [{"seconds": 60.0, "worked": w} for w in worked]}
+
+    whole, starved = system("a", 0.2, 60.0, 58.0), system("b", 0.1, 60.0, 7.0)
+    assert gain(starved, whole)["starved"] == gain(whole, starved)["starved"] == "B"
+    assert "starved" not in gain(whole, system("b", 0.3, 60.0, 7.0))  # it won with less
+    assert "starved" not in gain(whole, system("b", 0.1, 60.0, 49.0)) and "starved" not in gain(whole, {
+        **starved, "runs": [{"seconds": 60.0, "worked": None}, {"status": "failed", "seconds": 60.0}]})
 
 
 def test_of_one_seed_it_is_said_what_is_known() -> None:

@@ -57,7 +57,8 @@ def _busy(runs: list[dict[str, Any]], results: dict[str, Any]) -> list[str]:
                "not enough to do for so many")
     else:
         why = f"The machine was busy: trainings got {some} of a core"
-    counted = words.timed(results) and results["clock"] == "processor" and not any(r.get("cut") for r in runs)
+    counted = words.timed(results) and results["clock"] == "processor" and not any(
+        r.get("cut") or r.get("worked") and r["worked"] < BUSY * r["seconds"] for r in runs)
     none = " Work is what the budget counts, so each had as much." if counted else ""
     return [f"{why}, and {took}.{none}"]
 

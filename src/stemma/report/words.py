@@ -308,6 +308,8 @@ def _why(rivals: list[Verdict], results: dict[str, Any], seeds: int) -> str:
     """Why rivals cannot be told from the first: the end of a sentence."""
     count = max(v.count for v in rivals)
     said = [f"their {seeds} seeds overlap"] if any(v.seeds == "overlap" for v in rivals) else []
+    said += [f"{_and(less)} had less work than the budget bought"] if (less := [v.starved for v in rivals if v.starved]
+                                                                       ) else []
     if any(v.pictures == "few" for v in rivals):
         said.append(f"{_pictures(results, count)} {'is' if count == 1 else 'are'} too few")
     elif any(v.pictures == "level" for v in rivals):

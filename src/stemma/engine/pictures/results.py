@@ -25,7 +25,7 @@ from .gallery import map_layer, mask_layer, save_layer, save_picture, shown_size
 from .paired import Paired
 from .tasks import main_metric
 from .trial import panoptic_layer
-from .verdict import verdict
+from .verdict import starved, verdict
 
 # what a system is ranked by: the first of these that it has
 MAINS = ("AP", "PQ", "mIoU", "point_AP", "AR100", "mask_AP")
@@ -176,8 +176,8 @@ def gain(parent: dict[str, Any], child: dict[str, Any]) -> dict[str, Any]:
     """What the child's main measure gained over the parent's; its spread is that of a difference of two independent
     runs.
 
-    `overlap`: whether the worse system's best seed reaches the better one's worst. None of them where there is
-    no common measure.
+    `overlap`: whether the worse system's best seed reaches the better one's worst. `starved`: the title of the worse
+    one, where it had less work than its budget bought. None of them where there is no common measure.
     """
     # a detector's AR100 is of each class, a proposal method's of none
     common = [m for m in MAINS if m != "AR100" or parent["main"] == child["main"]]
@@ -189,9 +189,11 @@ def gain(parent: dict[str, Any], child: dict[str, Any]) -> dict[str, Any]:
     p, c = parent["summary"][metric], child["summary"][metric]
     several = p["spread"] is not None and c["spread"] is not None
     low, high = sorted((p["values"], c["values"]), key=statistics.fmean)
+    worse = parent if low is p["values"] else child
     return {
         "metric": metric, "gain": c["mean"] - p["mean"], "spread": (p["spread"] ** 2 + c["spread"] ** 2) ** 0.5
         if several else None, "overlap": max(low) >= min(high) if several else None,
+        **({"starved": worse["title"]} if starved(worse) else {}),
     }
 
 
