@@ -1,8 +1,8 @@
 """Whether one system is ahead of another: what the seeds say, what the pictures say, and what would tell.
 
 A gap is clear when both agree: the seeds of the two systems do not interlock, and the interval of the gap over
-pictures, both systems measured on the same resamples of them, leaves out nothing gained. A gap behind which the one that
-lost had clearly less work than the budget bought is not told at all.
+pictures, both systems measured on the same resamples of them, leaves out nothing gained. A gap behind which the one
+that lost had clearly less work than the budget bought is not told at all.
 """
 from __future__ import annotations
 
