@@ -924,7 +924,7 @@ def test_worlds_that_cannot_be_lived_in_say_why(tmp_path: Path, monkeypatch: pyt
         (own_world(tmp_path, "spaces.Discrete(2)", 21, "['human']"),
          "does not draw itself: its render modes are human"),
         (own_world(tmp_path, "spaces.Text(4)", 22), "takes actions of Text"),
-        ("catch", "any of gymnasium's that draws itself works by its id too"),
+        ("catch", "did you mean cup-catch"), ("xylophone", "any of gymnasium's that draws itself works by its id too"),
     ):
         with pytest.raises(StemmaError, match=why) as said:
             envs.get(name)

@@ -95,6 +95,10 @@ class Levels:
         within each: Mis(g, p)."""
         return float(np.abs(self.p - self.g).sum() / 2)
 
+    def coarser(self, into: np.ndarray) -> Levels:
+        """The blocks joined: block i becomes part of `into[i]`."""
+        return Levels(np.bincount(into, self.p), np.bincount(into, self.g))
+
 
 def level_sets(log_g: np.ndarray, p: np.ndarray, rest: float, log_rest: float | None = None) -> Levels:
     """The level sets of a model, from its probabilities of all facts [F] and its mass `rest` of all that is false.
