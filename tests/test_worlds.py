@@ -1,8 +1,11 @@
 """World models: the oracles and identities of their parts, and what the skeleton must allow."""
 from __future__ import annotations
 
+import contextlib
 import json
 import os
+import signal
+import time
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -24,6 +27,7 @@ from torch.distributions import (
 
 import stemma
 from learning import Learned
+from stemma.core import interrupts
 from stemma.core import paper as cards
 from stemma.core.part import In, edit, part
 from stemma.core.types import StemmaError
@@ -1025,6 +1029,38 @@ def test_worlds_that_are_not_what_they_say_get_a_line(parts: dict[str, str], why
     with pytest.raises(StemmaError, match=why) as said:
         list(envs.Crew(name, 0, 16, senses=tuple(k for k, _ in envs.get(name).inputs)).random([1]))
     assert "\n" not in str(said.value) and name.removeprefix("gym:") in str(said.value)
+
+
+@pytest.mark.skipif(not os.path.isdir("/proc/self"), reason="processes are read where there is /proc")
+@pytest.mark.parametrize("hears", [True, False])
+def test_a_crew_that_is_closed_leaves_no_engine(hears: bool, tmp_path: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a world is told to end by is no fault of its step, and one that does not hear it takes its engine with it."""
+    pytest.importorskip("gymnasium")
+    (tmp_path / "engine").write_text("")
+    begun = f"f = open({str(tmp_path / 'engine')!r}, 'a'); f.write(str(os.getpid()) + '\\n'); f.close()"
+    # an engine as ViZDoom's: a process of its own that hears nothing; the step waits for what never comes
+    deaf = "signal.signal(signal.SIGTERM, signal.SIG_IGN)" if not hears else "pass"
+    name = odd_world(tmp_path, monkeypatch, STEP=(
+        f"import os, signal, subprocess, time; self.engine = subprocess.Popen(['sleep', '100']); {deaf}; {begun}; "
+        "time.sleep(100)"))
+    monkeypatch.setattr(envs, "CLOSING", 5.0 if hears else 0.2)
+    crew = envs.Crew(name, 1, 16, senses=("vector",))
+    crew.pipes[0].send(1)
+    until = time.monotonic() + 60
+    while not (tmp_path / "engine").read_text() and time.monotonic() < until:
+        time.sleep(0.01)
+    worker, = crew.processes
+    engines = interrupts.descendants(worker.pid)
+    assert len(engines) == 1
+    crew.close()
+    assert worker.exitcode == (128 + signal.SIGTERM if hears else -signal.SIGKILL)
+    if not hears:  # one that hears closes its world, which is to end its engine
+        until = time.monotonic() + 10
+        while (alive := os.path.exists(f"/proc/{engines[0]}/exe")) and time.monotonic() < until:
+            time.sleep(0.01)
+        assert not alive
+    with contextlib.suppress(ProcessLookupError):
+        os.kill(engines[0], signal.SIGKILL)
 
 
 def test_text_whose_words_are_not_told_is_left_out_and_said(monkeypatch: pytest.MonkeyPatch) -> None:

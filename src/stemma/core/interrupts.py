@@ -165,12 +165,16 @@ def shielded(*heard: int) -> Iterator[None]:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
+class Ended(SystemExit):
+    """A child was told to end: no exit of its own, which code of others may take."""
+
+
 def as_child() -> None:
-    """To be called first in a child that its parent ends: it does not hear a terminal, SIGTERM raises `SystemExit`, and
-    it outlives no parent."""
+    """To be called first in a child that its parent ends: it does not hear a terminal, SIGTERM raises `Ended`, and it
+    outlives no parent."""
     def end(number: int, frame: Any) -> NoReturn:
         signal.signal(signal.SIGTERM, signal.SIG_IGN)  # once is enough: what closes is not struck again
-        raise SystemExit(128 + number)
+        raise Ended(128 + number)
 
     for s in TOLD:
         signal.signal(s, end if s == signal.SIGTERM else signal.SIG_IGN)
@@ -191,10 +195,10 @@ def end_with_parent() -> None:
             os.kill(os.getpid(), signal.SIGTERM)
 
 
-def end_children() -> None:
-    """Kill what this process has started and what that has: the last resort of a command that was told to end.
+def end_children(pid: int | None = None) -> None:
+    """Kill what a process (this one) has started and what that has: the last resort where one was told to end.
     On Linux."""
-    for child in descendants(os.getpid()):
+    for child in descendants(pid or os.getpid()):
         with contextlib.suppress(ProcessLookupError, PermissionError):
             os.kill(child, signal.SIGKILL)
 
@@ -221,5 +225,5 @@ def descendants(pid: int) -> list[int]:
     return found
 
 
-__all__ = ["Interrupted", "Wishes", "as_child", "command", "descendants", "end_children", "end_group",
+__all__ = ["Ended", "Interrupted", "Wishes", "as_child", "command", "descendants", "end_children", "end_group",
            "end_with_parent", "of", "raised", "shielded"]

@@ -668,6 +668,7 @@ class Crew:
         for process in processes:
             process.join(CLOSING)
             if process.is_alive():
+                interrupts.end_children(process.pid)  # an engine would wait for it for ever
                 process.kill()
                 process.join()
         for pipe in pipes:

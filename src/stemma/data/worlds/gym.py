@@ -18,6 +18,7 @@ from typing import Any
 
 import numpy as np
 
+from ...core import interrupts
 from ...core.types import StemmaError
 
 _ID = re.compile(r"(?:[A-Za-z_][\w.]*:)?(?:[\w-]+/)?[A-Za-z][\w:.-]*-v\d+")
@@ -59,7 +60,7 @@ def guarded(env: Any, name: str) -> Any:
                 if what != "render":
                     _sound(name, said[0], said[1] if what == "step" else 0.0)
                 return said
-            except StemmaError:
+            except (StemmaError, interrupts.Ended):
                 raise
             except (Exception, SystemExit) as error:  # whatever a person's own code raises
                 at = traceback.extract_tb(error.__traceback__)[-1]
