@@ -200,6 +200,17 @@ def test_golden_tug_of_war() -> None:
     assert v[:, 0].std() == pytest.approx(18.12, abs=0.15)
 
 
+@pytest.mark.oracle("tug-of-war in webppl", "rational_meaning", how="webppl 0.9.15's posterior of 200,000 samples, twice, "
+                    "by benchmarks/tug_of_war.py")
+def test_tug_of_war_is_webppls() -> None:
+    """An interpreter of another language that shares nothing with ours; what it said was written down."""
+    v = np.array(infer(read(TUG + WON + "(query (strength 'mary))"), "rejection", 200_000, 3, tries=2 * 10**6).values)
+    for mean, deviation in ((59.33, 18.14), (59.35, 18.13)):
+        error = deviation / math.sqrt(200_000)
+        assert abs(v.mean() - mean) < 4 * math.sqrt(2) * error + 0.005, "theirs is told to .01"
+        assert abs(v.std() - deviation) < 4 * error + 0.005  # of a law less peaked than the normal one, more than enough
+
+
 def test_golden_single_match() -> None:
     p = infer(read(TUG + "(condition (won-against '(tom) '(john))) (query (list (strength 'tom) (laziness 'tom)))"),
               "rejection", 100_000, tries=10**6)
