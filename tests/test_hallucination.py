@@ -173,12 +173,14 @@ def test_good_turing_in_closed_form(alpha: float) -> None:
     p = np.arange(1, 2001, dtype=float) ** -alpha
     p /= p.sum()
     n, rng = 1000, np.random.default_rng(0)
-    counts = rng.multinomial(n, p, size=2000)
-    once, never = (counts == 1).sum(1) / n, (counts == 0) @ p
+    drawn = [rng.multinomial(n, p, size=2000) for _ in range(5)]
+    once = np.concatenate([(c == 1).sum(1) / n for c in drawn])
+    never = np.concatenate([(c == 0) @ p for c in drawn])
     for found, wanted in ((once, rates.expected_monofacts(p, n)), (never, rates.expected_missing(p, n))):
         assert abs(found.mean() - wanted) < 4 * found.std() / math.sqrt(len(found))
+    counts = drawn[0]
     assert rates.monofacts(counts[0]) == pytest.approx(once[0]) and rates.missing_mass(p, counts[0]) == pytest.approx(never[0])
-    assert (np.abs(once - never) <= rates.concentration(n, 0.01)).mean() >= 0.99
+    assert len(once) == 10_000 and (np.abs(once - never) <= rates.concentration(n, 0.01)).mean() >= 0.99
     inside = [low <= v <= high for c, v in zip(counts, never) for low, high in (rates.interval(c),)]
     assert 0.93 < np.mean(inside) < 0.97  # Esty's interval says 95 %
     by_hand = Counter(Counter(np.repeat(np.arange(2000), counts[1]).tolist()).values())
