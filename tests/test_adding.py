@@ -96,6 +96,11 @@ def test_the_reader_of_the_page_reads(scratch: Path) -> None:
     carried_out("A reader", scratch)
 
 
+def test_the_network_of_the_page_is_carried_over(scratch: Path) -> None:
+    assert [b.kind for b in blocks("A network to carry over")] == ["python"]
+    carried_out("A network to carry over", scratch)
+
+
 def test_the_wing_of_the_page_has_the_files_and_names_of_the_wings_there_are() -> None:
     text = section("A wing")
     rows = [r.split("|")[1].strip() for r in text.splitlines() if r.startswith("| `")]
