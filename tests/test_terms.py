@@ -253,6 +253,17 @@ def test_a_price_that_was_too_high_is_said(tmp_path: Path) -> None:
     assert not any("each had as much" in line for line in clocks.lines(r))
 
 
+def test_what_was_over_at_once_had_no_busy_machine_nor_as_much_work(tmp_path: Path) -> None:
+    """"0 s of work took up to 0 s by the clock" was said of systems that count and are done."""
+    over = {"seconds": 0.01, "wall": 0.04, "threads": 2}
+    assert not clocks.lines(compared(tmp_path, {"ssd-s0": over}))
+    long = {"seconds": 60.0, "wall": 200.0}
+    [said] = clocks.lines(compared(tmp_path / "alike", {"fpn-s0": long, "ssd-s0": {}}))
+    assert said.endswith("60 s of work took up to 200 s by the clock. Work is what the budget counts, so each had as much.")
+    [said] = clocks.lines(compared(tmp_path / "unlike", {"fpn-s0": long, "ssd-s0": over}))
+    assert said.endswith("60 s of work took up to 200 s by the clock.")
+
+
 def test_mixed_comparisons_say_so(tmp_path: Path) -> None:
     r = compared(tmp_path,
                  {"fpn-s0": {"precision": "bf16", "clock": "wall"}, "ssd-s0": {"threads": 2, "seconds": 30.0}})

@@ -44,7 +44,7 @@ def noted(results: dict[str, Any]) -> list[str]:
 
 def _busy(runs: list[dict[str, Any]], results: dict[str, Any]) -> list[str]:
     """Where work and wall time lie apart."""
-    runs = [r for r in runs if r["clock"] == "processor"]
+    runs = [r for r in runs if r["clock"] == "processor" and r["wall"] >= 1]  # what is over at once says nothing
     shares = sorted(r["share"] for r in runs)
     if not shares or shares[0] >= BUSY:
         return []
@@ -58,7 +58,8 @@ def _busy(runs: list[dict[str, Any]], results: dict[str, Any]) -> list[str]:
     else:
         why = f"The machine was busy: trainings got {some} of a core"
     counted = words.timed(results) and results["clock"] == "processor" and not any(
-        r.get("cut") or r.get("worked") and r["worked"] < BUSY * r["seconds"] for r in runs)
+        r.get("cut") or (r.get("worked") or r["seconds"]) < BUSY * float(results["budget"][:-1])
+        for s in results["systems"] for r in s["runs"])
     none = " Work is what the budget counts, so each had as much." if counted else ""
     return [f"{why}, and {took}.{none}"]
 
