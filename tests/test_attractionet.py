@@ -296,3 +296,13 @@ def test_an_interval_can_be_written_for_other_runtimes() -> None:
     z = torch.randn(3, 2, 1, 12)
     written = torch.onnx.export(Ends(), (z,), dynamo=True, verbose=False)
     assert written is not None and not any("Scan" in n.op_type for n in written.model_proto.graph.node)
+
+
+def test_as_many_proposals_come_for_every_picture() -> None:
+    """Also where fewer boxes than that are left to look at: a graph has them all, and was refused for it."""
+    torch.manual_seed(0)
+    model = stemma.build("attractionet", "regression-small", 3).eval()
+    found = [model.predict(x) for x in (torch.zeros(1, 3, 128, 128), torch.rand(2, 3, 128, 128))]
+    room = min(model.spec.last.keeps[0], model.spec.rounds * model.spec.keep)
+    assert [d.boxes.shape[1] for d in found] == [room] * 2 and not (found[0].boxes[found[0].labels < 0]).any()
+    assert all((d.labels < 0).any() for d in found)

@@ -16,9 +16,10 @@ from torch import Tensor, nn
 import stemma
 from learning import Learned
 from stemma.core import paper as cards
-from stemma.core.types import Batch, Detections, PanopticMap, SemanticMap, Targets
+from stemma.core.types import Batch, Detections, PanopticMap, SemanticMap, StemmaError, Targets
 from stemma.data.loader import Loader
 from stemma.data.scenes import Scenes
+from stemma.engine.pictures import export as exports
 from stemma.engine.pictures import outside
 
 VISION = [n for n in cards.names() if cards.get(n).task in ("detection", "instances", "keypoints", "semantic",
@@ -181,6 +182,21 @@ def test_the_exported_graph_says_the_same(name: str, preset: str) -> None:
         graph = torch.export.export(model, (batch.images,), boxes).module()
         for a, b in zip(tensors(model(batch.images, **boxes)), tensors(graph(batch.images, **boxes))):
             torch.testing.assert_close(a, b, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.slow
+@each
+def test_predictions_are_written_as_onnx(name: str, preset: str, tmp_path: Path) -> None:
+    """As `stemma export` does it: read back, run and held by what the model says. What no graph can hold is said."""
+    pytest.importorskip("onnxruntime")
+    model = model_of(name, preset).eval()
+    why = next((said for x in (model, getattr(model, "rule", None)) if (said := getattr(x, "no_graph", ""))), "")
+    if why:
+        with pytest.raises(StemmaError, match="predicts what no graph can hold"):
+            exports.export(model, tmp_path / "m.onnx")
+    else:
+        done = exports.export(model, tmp_path / "m.onnx")
+        assert done["bytes"] > 0 and done.get("compared", 1) > 0
 
 
 @pytest.mark.slow

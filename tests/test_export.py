@@ -1,7 +1,9 @@
 """Export and operation counts: what is written computes what the model does, and counts are those of the layers."""
 from __future__ import annotations
 
+import argparse
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -13,7 +15,7 @@ from stemma.engine.pictures import export as exports
 from stemma.engine.pictures.flops import flops
 from stemma.engine.running import checkpoint
 from stemma.ops import deform
-from stemma.ops.nms import nms
+from stemma.ops.nms import nms, soft_nms
 from stemma.ops.region_max import RegionMax
 
 
@@ -74,7 +76,9 @@ def test_maxima_of_regions_in_onnx_are_ours(tmp_path: Path, hole: bool) -> None:
 
 @pytest.mark.parametrize("keep", [3, 150])
 def test_suppression_in_onnx_is_one_operator_and_answers_as_ours(tmp_path: Path, keep: int) -> None:
-    """Of several kinds, with equal scores, padding, boxes of no area and two that overlap by the threshold exactly."""
+    """Of several kinds, with equal scores, padding, boxes of no area and two that overlap by the threshold exactly; by a
+    threshold beyond 1, which suppresses nothing and ONNX's operator does not take; and the soft one, whose rounds are one
+    loop (written out, a hundred of them took more than ten minutes to export)."""
     with_onnx()
     import onnx
 
@@ -84,18 +88,41 @@ def test_suppression_in_onnx_is_one_operator_and_answers_as_ours(tmp_path: Path,
             near, side = (x[..., :2] * 24).floor(), (x[..., 1:] * 9).floor()
             kind = (x[..., 0] * 50).floor().long() % 5 - 1  # -1 is padding
             boxes = torch.cat([near, near + side], 2)
+            places, scores = soft_nms(boxes, x[..., 2], kind, keep, 0.5, 0.3)
             return (nms(boxes, (x[..., 2] * 6).floor(), kind, 0.5, keep),
-                    nms(boxes, x[..., 2], None, 0.5, keep, groups=kind.clamp(min=0)))
+                    nms(boxes, x[..., 2], None, 0.5, keep, groups=kind.clamp(min=0)),
+                    nms(boxes, x[..., 2], kind, 10.0, keep), places, (scores * 1e5).round().long())
 
     x = torch.rand(2, 3, 12, 16, generator=torch.Generator().manual_seed(1))
     plain = exports.Plain(Suppresses())
     want = [v.clone() for v in plain(x)]
     assert all((v >= 0).any() for v in want) and (keep == 3 or any((v < 0).any() for v in want))
-    got = exports._onnx(plain, {"images": x}, tmp_path / "m.onnx", ["ranked", "grouped"])
+    got = exports._onnx(plain, {"images": x}, tmp_path / "m.onnx", ["ranked", "grouped", "all", "soft", "left"])
     for a, b in zip(want, got, strict=True):
         assert torch.equal(a, b)
     operators = [n.op_type for n in onnx.load(tmp_path / "m.onnx").graph.node]
-    assert operators.count("NonMaxSuppression") == 2 and "Loop" not in operators
+    assert operators.count("NonMaxSuppression") == 3 and operators.count("Scan") == 1 and "Loop" not in operators
+
+
+def test_what_the_runtime_says_of_a_graph_is_a_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also where it takes the file and fails at the first picture."""
+    with_onnx()
+    import onnxruntime
+
+    class Fails:
+        def __init__(self, *_: Any, **__: Any) -> None:
+            pass
+
+        def get_inputs(self) -> list[Any]:
+            return [argparse.Namespace(name="images")]
+
+        def run(self, *_: Any) -> list[Any]:
+            raise RuntimeError("a threshold must be in\nrange [0, 1]")
+
+    monkeypatch.setattr(onnxruntime, "InferenceSession", Fails)
+    with pytest.raises(StemmaError, match=r"onnxruntime does not take what would be written: a threshold must be in range"):
+        exports.export(stemma.build("fcn", "small", 3), tmp_path / "m.onnx", "onnx", (64, 64), "raw")
+    assert not list(tmp_path.glob("*.onnx"))
 
 
 @pytest.mark.whole

@@ -164,13 +164,24 @@ def soft_nms(
     fall to `least` or below, or have a label under 0, are not taken.
     """
     boxes, left = boxes.detach().float(), scores.detach().float().masked_fill(labels < 0, -1.0)
-    taken, values = [], []
-    for _ in range(min(keep, boxes.shape[1])):
+    rounds = min(keep, boxes.shape[1])
+
+    def taken(left: Tensor, _: Tensor | None = None) -> tuple[Tensor, tuple[Tensor, Tensor]]:
         value, at = left.max(1, keepdim=True)
         box, label = bx.take(boxes, at), labels.gather(1, at)
         over = bx.iou(box, boxes)[:, 0]
         left = torch.where(labels == label, left * torch.exp(-over.square() / sigma), left).scatter(1, at, -1.0)
-        taken.append(torch.where(value > least, at, -1))
-        values.append(torch.where(value > least, value, 0.0))
-    short = keep - len(taken)
-    return F.pad(torch.cat(taken, 1), (0, short), value=-1), F.pad(torch.cat(values, 1), (0, short))
+        return left, (torch.where(value > least, at, -1)[:, 0], torch.where(value > least, value, 0.0)[:, 0])
+
+    if torch.compiler.is_exporting() and rounds:  # one loop in the graph, where all rounds written out take minutes
+        from torch._higher_order_ops.scan import scan
+
+        _, (places, values) = scan(taken, left, left.new_zeros(rounds))
+    else:
+        found = []
+        for _ in range(rounds):
+            left, one = taken(left)
+            found.append(one)
+        places, values = (torch.stack(v) for v in zip(*found)) if found else (labels[:, :0].T, left[:, :0].T)
+    short = keep - rounds
+    return F.pad(places.T, (0, short), value=-1), F.pad(values.T, (0, short))

@@ -160,6 +160,8 @@ class AttendModel(nn.Module):
             pool.append((new, scores))
             boxes, _ = self.best(new, torch.where(bx.iou_each(boxes, new) >= spec.settled, 0.0, scores))
         found, said = spec.last(torch.cat([b for b, _ in pool], 1), torch.cat([s for _, s in pool], 1))
+        room = min(spec.last.keeps[0], spec.rounds * min(spec.keep, len(raw.seeds))) - said.shape[1]
+        found, said = F.pad(found, (0, 0, 0, room)), F.pad(said, (0, room))  # as many as a graph has
         return Detections(found * (said > 0)[..., None], said, torch.where(said > 0, 0, -1))
 
     def best(self, boxes: Float[Tensor, "B R 4"], scores: Float[Tensor, "B R"]) -> tuple[Tensor, Tensor]:

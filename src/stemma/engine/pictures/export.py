@@ -242,12 +242,12 @@ def _onnx(plain: Plain, inputs: dict[str, Tensor], path: Path, names: list[str])
         options.log_severity_level = 3  # errors alone
         try:
             session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+            found = session.run(None, {k.name: v.numpy() for k, v in zip(session.get_inputs(), inputs.values(),
+                                                                         strict=True)})
         except Exception as error:  # the runtime raises kinds of its own
             raise StemmaError("onnxruntime does not take what would be written: "
                               f"{' '.join(str(error).split())[:200]}") from error
-        return [torch.from_numpy(v) for v in session.run(
-            None, {k.name: v.numpy() for k, v in zip(session.get_inputs(), inputs.values(), strict=True)}
-        )]
+        return [torch.from_numpy(v) for v in found]
 
 
 def _stable_sort(self: Any, *, stable: bool = True, dim: int = -1, descending: bool = False) -> Any:
@@ -290,7 +290,7 @@ def _suppress(boxes: Any, kind: Any, valid: Any, iou: float, keep: int) -> Any:
     near, far = op.Split(boxes, axis=2, num_outputs=2)
     picked = op.NonMaxSuppression(
         op.Concat(near, op.Max(near, far), axis=2), op.Where(mine, place, op.Constant(value_float=0.0)),
-        number(keep), op.Constant(value_floats=[iou]), op.Constant(value_floats=[0.0]))
+        number(keep), op.Constant(value_floats=[min(iou, 1.0)]), op.Constant(value_floats=[0.0]))  # it takes no more
     at = op.Gather(picked, number(0, 2), axis=1)
     none = op.Expand(op.Constant(value_int=0), op.Shape(kind))
     there = op.Expand(op.Constant(value_int=1), op.Slice(op.Shape(at), number(0), number(1)))
