@@ -35,6 +35,7 @@ def seen(**what: Any) -> Look:
     (0.1, 480, 160, "a tenth of the objects is smaller than 16 pixels there, 16 are asked"),
     (0.08, 480, 224, "a tenth of the objects is smaller than 18 pixels there, 16 are asked"),
     (0.02, 480, 256, "smaller than 5 pixels there; 16 would take 800, but 2 times the preset's is the most"),
+    (0.02, 256, 256, "16 would take 800, but 2 times the preset's is the most"),  # nor have the pictures more
     (0.05, 200, 192, "16 would take 320, but the pictures have no more"),
     (0.05, 64, 128, "the pictures have no more"),
     (None, 480, 128, "no boxes say how large things are"),

@@ -72,6 +72,15 @@ def test_background() -> None:
     only(found((0, 0, 10, 10, 0, 0.5), (9, 9, 19, 19, 0, 0.9)), background=1)  # overlap .005
 
 
+def test_what_lies_exactly_on_a_threshold() -> None:
+    """As tidecv 1.0.1 asks (quantify.py): at .1 of an object of its class it is misplaced, of another class background;
+    at .5 the class is wrong; just above .1 it is both."""
+    only(found((0, 0, 10, 1, 0, 0.9)), localisation=1)
+    only(found((0, 0, 10, 1, 1, 0.9)), background=1, missed=1)
+    only(found((0, 0, 10, 1.1, 1, 0.9)), both=1, missed=1)
+    only(found((0, 0, 10, 5, 1, 0.9)), **{"class": 1})
+
+
 def test_missed() -> None:
     e = found((0, 0, 10, 10, 0, 0.9), true=(OBJECT, OTHER, (80, 80, 90, 90, 0)))
     only(e, missed=1)

@@ -237,6 +237,26 @@ def test_a_box_without_neighbours_stays_and_neighbours_draw_it_by_their_weight(b
     assert torch.equal(plain.scores, out.scores) and torch.equal(plain.labels, out.labels)
 
 
+def test_an_overlap_of_just_the_threshold_votes() -> None:
+    """Sec. 5: by .5 or more; a hundredth of a pixel less does not."""
+    for width in (2.0, 1.98):
+        boxes = torch.tensor([[[0.0, 0.0, 4.0, 1.0], [0.0, 0.0, width, 1.0]]])
+        d = Detections(boxes, torch.tensor([[0.9, 0.6]]), torch.zeros(1, 2, dtype=torch.long))
+        out = Voting(0.3, 0.05, 10, by="score")(d, None)  # type: ignore[arg-type]
+        w = torch.tensor([0.9, 0.6])
+        want = float((w * boxes[0, :, 2]).sum() / w.sum()) if width == 2.0 else 4.0
+        assert out.boxes[0, 0, 2].item() == pytest.approx(want, abs=1e-5) and out.labels[0, 1] == -1
+
+
+def test_looking_again_takes_as_many_of_a_class_as_are_asked() -> None:
+    """Of three apart the best two, of another class its one."""
+    at = 20.0 * torch.arange(4)[:, None]
+    boxes = torch.cat([at, at, at + 10, at + 10], 1)[None]
+    d = Detections(boxes, torch.tensor([[0.9, 0.8, 0.7, 0.6]]), torch.tensor([[0, 0, 0, 1]]))
+    out = Again(1, score=0.3, iou=0.95, each=2, keep=10)(d, lambda b: (torch.ones(*b.shape[:2], 2), b[:, :, None]))
+    assert out.labels[0, :4].tolist() == [0, 0, -1, 1] and out.scores[0, 2] == 0
+
+
 def test_looking_again_keeps_every_iteration_and_each_box_its_class() -> None:
     """Sec. 5: B = the union over the iterations; the second scores what the first made, and moves it again."""
     d = candidates(30)

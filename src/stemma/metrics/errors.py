@@ -6,8 +6,8 @@ A detection that takes no object at IoU .5 is, in this order:
     localisation  overlaps an object of its class by .1 up to .5
     class         overlaps an object of another class by .5 or more
     duplicate     overlaps by .5 or more an object of its class that a better one has taken
-    background    overlaps no object by .1
-    both          what is left: overlaps an object of another class by .1 up to .5
+    background    overlaps no object by more than .1
+    both          what is left: overlaps an object of another class by more than .1, up to .5
 
 and an object that nothing takes, and that no localisation or class error points to, is missed.
 
@@ -103,7 +103,7 @@ def _sort(record: Record, positive: float, background: float, kind: Kind, limit:
             near = far = np.zeros(len(best))
             near_at = far_at = np.full(len(best), -1)
         state = np.full(len(best), KINDS.index("both"))
-        state[np.maximum(near, far) < background] = KINDS.index("background")
+        state[np.maximum(near, far) <= background] = KINDS.index("background")
         state[near >= positive] = KINDS.index("duplicate")
         state[far >= positive] = KINDS.index("class")
         state[(near >= background) & (near < positive)] = KINDS.index("localisation")
