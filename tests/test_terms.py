@@ -12,8 +12,8 @@ import pytest
 
 from engine_help import SETS, scenes, short
 from stemma.core import outputs
+from stemma.engine.comparing import again, remarks, terms
 from stemma.engine.comparing import compare as engine
-from stemma.engine.comparing import remarks, terms
 from stemma.engine.comparing import trial as process
 from stemma.engine.comparing.job import Job
 from stemma.engine.comparing.terms import Terms
@@ -251,6 +251,44 @@ def test_a_price_that_was_too_high_is_said(tmp_path: Path) -> None:
     [said] = [line for line in clocks.lines(r) if "less work than their budget bought" in line]
     assert "(ssd-s0, seed 0: .62 of it)" in said and "fpn-s0" not in said and "yolo" not in said
     assert not any("each had as much" in line for line in clocks.lines(r))
+
+
+def test_who_had_too_little_work_at_a_price_that_is_mended_is_made_again_once(tmp_path: Path) -> None:
+    (tmp_path / "jobs").mkdir()
+    jobs = {}
+    for ident, said in {"a-s0": {"mended": 0.11}, "b-s0": {"mended": 0.85}, "c-s0": {"mended": None}, "d-s0": {},
+                        "e-s0": {"mended": 0.4, "cut": "wall time ran out"}}.items():
+        jobs[ident] = Job(ident, "fpn", "small", 0, "scenes", "60s", str(tmp_path / ident))
+        (tmp_path / ident).mkdir()
+        (tmp_path / ident / "state.safetensors").write_bytes(b"x")
+        (tmp_path / ident / "trial.json").write_text(json.dumps({"seconds": 60.0, **said}))
+    assert [i for i, j in jobs.items() if again.due(j, tmp_path)] == ["a-s0"]
+    assert not again.told(jobs.values(), tmp_path)
+    again.begin(jobs["a-s0"], tmp_path)
+    assert not (tmp_path / "a-s0").exists() and [p.name for p in (tmp_path / "jobs").iterdir()] == ["a-s0.again"]
+    [said] = again.told(jobs.values(), tmp_path)
+    assert said.startswith("made again,") and said.endswith("that they had: a-s0 .11)")
+    (tmp_path / "a-s0").mkdir()
+    (tmp_path / "a-s0" / "trial.json").write_text(json.dumps({"seconds": 60.0, "mended": 0.5}))
+    assert not again.due(jobs["a-s0"], tmp_path)  # the report says that it was starved
+
+
+@pytest.mark.whole
+def test_a_comparison_makes_up_for_a_price_that_was_found_on_a_starved_machine(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("STEMMA_CACHE", str(tmp_path / "cache"))
+    how: dict[str, Any] = {"budget": "3s", "jobs": 1, "limit": 2, "device": "cpu", "precision": "fp32", "batch": 2,
+                           "validations": 1}
+    steps = []
+    for name in ("first", "second"):
+        done = engine.compare(["u-net"], "scenes:64:12", out=tmp_path / name, **how)
+        steps.append(json.loads((tmp_path / name / "u-net-s0" / "run.json").read_text())["spent"]["steps"])
+        made = [n for n in done.results["notes"] if n.startswith("made again")]
+        assert len(made) == (name == "second")
+        [kept] = (tmp_path / "cache" / "prices").glob("*.json")
+        kept.write_text(json.dumps({k: 8 * v for k, v in json.loads(kept.read_text()).items()}))  # as if starved
+    assert steps[1] > 0.4 * steps[0] > 4  # an eighth, had it not been made again
 
 
 def test_what_was_over_at_once_had_no_busy_machine_nor_as_much_work(tmp_path: Path) -> None:

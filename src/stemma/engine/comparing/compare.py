@@ -33,7 +33,7 @@ from ..running import checkpoint
 from ..running.budget import Budget, Spent
 from ..running.devices import processor
 from ..running.runs import Run, alone
-from . import remarks, terms
+from . import again, remarks, terms
 from .job import Job
 from .processes import GRACE, environment, start
 
@@ -164,6 +164,9 @@ def compare(
         states = _run_all(work, folder, at_once, threads, device, show,
                           Ray((*ready.files, *(f for v in ready.starts.values() for f in v)), jobs, say) if on == "ray"
                           else None)
+        for line in again.told(work, folder):
+            notes = [*notes, line]
+            warnings.warn(line, stacklevel=2)
         errors = {s.job.id: s.error for s in states if s.status == "failed"}
         done = [j for j in work if (Path(j.folder) / "trial.json").is_file()]
         if not done:
@@ -181,14 +184,18 @@ def compare(
 def _run_all(
     work: list[Job], folder: Path, at_once: int, threads: int, device: str, show: Show | None, ray: Ray | None
 ) -> list[State]:
-    """Run what is not finished, here or on Ray; how each ended."""
+    """Run what is not finished, here or on Ray, and once more what had too little of its work; how each ended."""
     (folder / "jobs").mkdir(parents=True, exist_ok=True)
     states = [State(j, "kept", 1.0) if (Path(j.folder) / "trial.json").is_file() else State(j) for j in work]
-    todo = [s for s in states if s.status == "waiting"]
-    if ray is not None and todo:
-        _on_ray(todo, states, folder, at_once, threads, show, ray)
-    elif todo:
-        _locally(todo, states, folder, at_once, threads, device, show)
+    while todo := [s for s in states if s.status == "waiting"]:
+        if ray is not None:
+            _on_ray(todo, states, folder, at_once, threads, show, ray)
+        else:
+            _locally(todo, states, folder, at_once, threads, device, show)
+        for s in states:
+            if again.due(s.job, folder):
+                again.begin(s.job, folder)
+                s.status, s.fraction, s.spent, s.last = "waiting", 0.0, Spent(), ""
     return states
 
 

@@ -72,7 +72,8 @@ def _timed(record: dict[str, Any]) -> dict[str, Any]:
     """Of a run's record, what its seconds were: of which clock, how many passed by the wall's, whether that cut it."""
     spent = Spent.of(record)
     return {"seconds": spent.seconds, "worked": spent.worked, "wall": spent.wall, "clock": record.get("clock", "wall"),
-            "threads": record["machine"]["threads"], "cut": record.get("cut"), "precision": record["precision"]}
+            "threads": record["machine"]["threads"], "cut": record.get("cut"), "precision": record["precision"],
+            "mended": record.get("mended")}
 
 
 def _finite(v: Any) -> Any:

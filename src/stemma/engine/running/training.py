@@ -513,7 +513,9 @@ class Training(ABC):
     def _mend_prices(self) -> None:
         """Where steps took clearly less than their price, the lower one is kept for the next training."""
         part = self.clock.worked / max(self.clock.work, 1e-9)
-        if self.kept is not None and self.prices and part < prices.SLACK:
+        high = self.kept is not None and bool(self.prices) and part < prices.SLACK
+        self._record(self.run.state, mended=part if high else None)
+        if high and self.kept is not None:
             self.kept.write({k: v * part for k, v in self.prices.items()}, anew=True)
             self.bar.line(f"steps took {100 * (1 - part):.0f} % less than they were counted at, for the machine was "
                           "busy when that was found; the next training counts them anew")
