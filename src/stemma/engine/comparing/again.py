@@ -42,8 +42,8 @@ def told(jobs: Iterable[Job], folder: Path) -> list[str]:
     if not had:
         return []
     said = ", ".join(f"{ident} {part:.2f}".replace(" 0.", " .") for ident, part in had.items())
-    return ["made again, as their steps had been counted at more than they took, for the machine was busy when that was "
-            f"found (the part of their work that they had: {said})"]
+    return ["made again, as their steps had been counted at more than they took, for the machine was busy when "
+            f"that was found (the part of their work that they had: {said})"]
 
 
 def _noted(job: Job, folder: Path) -> Path:
