@@ -34,6 +34,7 @@ EXTRA = "ONNX export needs the packages onnx, onnxscript and onnxruntime: pip in
 FLOAT, INT32, BOOL = 1, 6, 9  # ONNX's numbers of types
 LOOKS = 8  # drawn scenes that are looked at until one is found in which the model finds something
 SUREST = 10  # of its objects, where none is as sure as the model asks
+REWRITTEN = 5000  # nodes of a graph that the exporter tidies, at most: of ten thousand it takes more than ten minutes
 TOLERANCE = 1e-3  # largest difference that is taken for rounding, as a share of the largest value of an output
 
 
@@ -229,11 +230,14 @@ def _onnx(plain: Plain, inputs: dict[str, Tensor], path: Path, names: list[str])
     compiled()  # registers the operator that is translated here
     with _quiet():
         try:
-            torch.onnx.export(plain, (*inputs.values(),), path, input_names=list(inputs), output_names=names,
-                              dynamo=True, external_data=False, verbose=False,
-                              custom_translation_table={torch.ops.aten.sort.stable: _stable_sort,
-                                                        torch.ops.torchvision.roi_pool.default: _roi_pool,
-                                                        torch.ops.stemma.suppress.default: _suppress})
+            made: Any = torch.onnx.export(
+                plain, (*inputs.values(),), input_names=list(inputs), output_names=names, dynamo=True, verbose=False,
+                optimize=False, custom_translation_table={torch.ops.aten.sort.stable: _stable_sort,
+                                                          torch.ops.torchvision.roi_pool.default: _roi_pool,
+                                                          torch.ops.stemma.suppress.default: _suppress})
+            if len(made.model.graph) <= REWRITTEN:
+                made.optimize()
+            made.save(path, external_data=False)
         except OSError:
             raise
         except Exception as error:
