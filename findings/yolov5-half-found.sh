@@ -6,9 +6,9 @@ folder=$(mktemp -d)
 trap 'rm -rf "$folder"' EXIT
 cd "$folder"
 python3 -m venv env
-env/bin/pip install --quiet --disable-pip-version-check --no-deps yolov5==7.0.14 ultralytics==8.4.190
 env/bin/pip install --quiet --disable-pip-version-check torch==2.14.1 torchvision==0.29.1 numpy==1.26.4 pycocotools==2.0.11 pandas==2.3.3 scipy==1.17.1 \
     matplotlib==3.10.8 opencv-python-headless==4.11.0.86 seaborn==0.13.2 psutil==7.2.2 pyyaml==6.0.3 requests==2.32.5 tqdm==4.67.1 setuptools==80.9.0
+env/bin/pip install --quiet --disable-pip-version-check --no-deps yolov5==7.0.14 ultralytics==8.4.190
 cat > show.py <<'PY'
 import contextlib
 import io
