@@ -140,7 +140,8 @@ def test_what_is_no_picture_is_numbers(space: Any, lives: Callable[..., Any]) ->
 
 
 def test_what_is_left_out_of_a_picture_is_said(lives: Callable[..., Any]) -> None:
-    with pytest.warns(UserWarning, match=r"is \(20, 30, 4\): its fourth colour is taken for opacity, and left out"):
+    with pytest.warns(UserWarning, match=r"is \(20, 30, 4\): its fourth colour is taken for opacity, and left out "
+                                         r"\(several pictures stand in front: \(4, 20, 30\)\)"):
         lives(World(spaces.Box(0, 255, (20, 30, 4), np.uint8)))
     with pytest.warns(UserWarning, match=r"is \(4, 20, 30\): several pictures, of which the last is seen"):
         lives(World(spaces.Box(0, 255, (4, 20, 30), np.uint8)))

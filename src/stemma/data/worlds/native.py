@@ -342,7 +342,8 @@ def look(name: str) -> Native:
                 if picture.stack or picture.axis == 2 and s.shape[2] == 4:
                     warnings.warn(f"'{called or 'picture'}' of the environment '{name}' is {s.shape}: "
                                   + ("several pictures, of which the last is seen" if picture.stack else
-                                     "its fourth colour is taken for opacity, and left out"), stacklevel=2)
+                                     "its fourth colour is taken for opacity, and left out (several pictures "
+                                     f"stand in front: {(4, *s.shape[:2])})"), stacklevel=2)
             elif isinstance(s, spaces.Discrete | spaces.MultiDiscrete):
                 runs += [("choice", int(n)) for n in np.ravel(s.n if isinstance(s, spaces.Discrete) else s.nvec)]
             elif isinstance(s, spaces.Box | spaces.MultiBinary):
