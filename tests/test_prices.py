@@ -73,6 +73,18 @@ def test_a_price_found_on_a_busy_machine_is_mended_and_said(tmp_path: Path, monk
         assert ("took 50 % less than they were counted at" in capsys.readouterr().err) == (name == "first")
 
 
+def test_any_prices_that_were_too_high_are_mended(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of one kind of work or several, by what all took together; a tenth is no matter."""
+    monkeypatch.setenv("STEMMA_CACHE", str(tmp_path / "cache"))
+    kept, watch = prices.Kept({"env": "pendulum"}), Stopwatch("cpu", 1)
+    watch.work, watch.worked = 10.0, 9.1
+    assert prices.mended(kept, {"collect": 2.0, "update": 1.0}, watch) is None is kept.read()
+    watch.worked = 2.5
+    assert prices.mended(kept, {"collect": 2.0, "update": 1.0}, watch) == 0.25
+    assert kept.read() == {"collect": 0.5, "update": 0.25}
+    assert prices.mended(None, {"collect": 2.0}, watch) is None is prices.mended(kept, {}, watch)
+
+
 def test_what_cannot_be_read_is_found_anew_and_the_first_stands(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("STEMMA_CACHE", str(tmp_path))
     kept = prices.Kept({"paper": "fpn", "batch": 16})
@@ -184,6 +196,26 @@ def test_language_counts_steps_at_their_price_too(tmp_path: Path, monkeypatch: p
         assert len(set(ends)) == 1
 
 
+def test_language_mends_a_price_that_was_too_high(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Steps at half of what they were found to cost: the first training has half of its work, which its record says, and
+    the next as many steps again."""
+    monkeypatch.setenv("STEMMA_CACHE", str(tmp_path / "cache"))
+    for name, steps, part in (("first", 8, 0.5), ("second", 16, None)):
+        with monkeypatch.context() as m:
+            hands, real = Hands(m), Learner._step
+
+            def step(self: Learner, hands: Hands = hands, real: Any = real) -> None:
+                real(self)
+                hands.turn(0.25 if self.prices else 0.5)  # while they are tried out
+
+            m.setattr(Learner, "_step", step)
+            m.setattr(torch, "get_num_threads", lambda: 1)
+            run = stemma.train("rational-meaning", "scenes:pairs=400", "4s", "small", tmp_path / name, sets={
+                "net.width": 16, "net.layers": 1, "net.heads": 2, "recipe.batch": 16}, device="cpu", progress=False,
+                val_every=0)
+        assert (run.record["spent"]["steps"], run.record["mended"]) == (steps, part)
+
+
 def test_trainings_of_a_protocol_count_steps_at_their_price_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A source and each training of a grid: as many steps, and the same bytes, when each takes three times as long."""
     monkeypatch.setenv("STEMMA_CACHE", str(tmp_path / "cache"))
@@ -205,6 +237,7 @@ def test_trainings_of_a_protocol_count_steps_at_their_price_too(tmp_path: Path, 
                                progress=False, sets={"network.name": "tiny-2", "probe.count": 2, "recipe.batch": 8})
         ends.append((run.path / "last.safetensors").read_bytes())
         counts.append(run.record["spent"]["steps"])
+        assert run.record["mended"] is None
     assert ends[0] == ends[1] and counts[0] == counts[1] > 50
     assert {k.partition(",")[0] for f in (tmp_path / "cache" / "prices").iterdir() for k in json.loads(f.read_text())
             } >= {"source"}

@@ -52,6 +52,7 @@ class Learner(Loop):
         self.optimizer = None if self.counts else optim.make_optimizer(model, self.recipe, batch / self.recipe.batch)
         self.order: tuple[int, np.ndarray] = (-1, np.zeros(0, int))
         self.prices: prices.Prices = {}  # of a step, or of a row that is counted
+        self.kept: prices.Kept | None = None
 
     @property
     def spent(self) -> Spent:
@@ -84,18 +85,21 @@ class Learner(Loop):
                         self.corpus.counted(self.model)
                     self._validate()
                     self._save()
-                    ending.finished(self.budget.cut(self.spent, begun))
+                    ending.finished(self.budget.cut(self.spent, begun),
+                                    prices.mended(self.kept, self.prices, self.clock))
             finally:
                 self.bar.stop()
 
     def _find_price(self) -> None:
         """What a row costs, for a budget of seconds of processor time: as it was found before, else by trying steps
         out, of which nothing is left."""
-        if self.budget.unit != "seconds" or self.clock.by != "processor" or self.steps:
+        if self.budget.unit != "seconds" or self.clock.by != "processor":
             return
-        kept = prices.Kept(checkpoint.describe(self.model) | {
+        self.kept = prices.Kept(checkpoint.describe(self.model) | {
             "data": self.corpus.name, "batch": self.batch, "threads": self.clock.threads,
             "processor": devices.processor()})
+        if self.steps:
+            return
         weights = {k: v.clone() for k, v in self.model.state_dict().items()}
 
         def step() -> float:
@@ -108,7 +112,7 @@ class Learner(Loop):
             return {"row": prices.found(step, Stopwatch(self.device, self.clock.threads),
                                         prices.room(self.budget.amount))}
 
-        self.prices = kept.read() or kept.write(tried())
+        self.prices = self.kept.read() or self.kept.write(tried())
         self.model.load_state_dict(weights)
         if self.optimizer is not None:
             self.optimizer.state.clear()

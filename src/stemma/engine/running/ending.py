@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from ...core.interrupts import Interrupted, Wishes, of
 from ...core.types import StemmaError
+from . import prices
 
 
 @dataclass(frozen=True)
@@ -38,9 +39,12 @@ class Ending:
                 self.record("failed", error=f"{type(error).__name__}: {error}")
             raise
 
-    def finished(self, cut: str | None) -> None:
-        """The work is done. `cut`: what ended it before its budget was used, None for nothing."""
-        self.record("finished", ended=time.strftime("%Y-%m-%dT%H:%M:%S%z"), cut=cut)
+    def finished(self, cut: str | None, mended: float | None = None) -> None:
+        """The work is done. `cut`: what ended it before its budget was used, None for nothing. `mended`: the part of
+        what was counted that it took, where that was clearly less (`prices.mended`), which is said."""
+        for line in prices.told(mended):
+            self.line(line)
+        self.record("finished", ended=time.strftime("%Y-%m-%dT%H:%M:%S%z"), cut=cut, mended=mended)
         if cut:
             self.line(cut)
 

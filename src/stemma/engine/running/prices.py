@@ -77,6 +77,23 @@ class Kept:
         return now
 
 
+def mended(kept: Kept | None, prices: Prices, clock: Stopwatch) -> float | None:
+    """At the end of a training: where what was counted took clearly less than its price, the lower one is kept for the
+    next training. The part that it took; else None."""
+    part = clock.worked / max(clock.work, 1e-9)
+    if kept is None or not prices or part >= SLACK:
+        return None
+    kept.write({k: v * part for k, v in prices.items()}, anew=True)
+    return part
+
+
+def told(part: float | None) -> list[str]:
+    """What a training says of that, a line or none."""
+    return [] if part is None else [
+        f"steps took {100 * (1 - part):.0f} % less than they were counted at, for the machine was busy when that was "
+        "found; the next training counts them anew"]
+
+
 class Ledger:
     """Prices of work that cannot be tried out beforehand (a life that is lived, a fit without gradient): found while it
     is done the first time, and counted by ever after. Without `kept` the clock says everything."""
@@ -102,4 +119,4 @@ class Ledger:
             self.seen = {k: v for k, v in self.seen.items() if k not in found}
 
 
-__all__ = ["SLACK", "Kept", "Ledger", "Prices", "found", "room"]
+__all__ = ["SLACK", "Kept", "Ledger", "Prices", "found", "mended", "room", "told"]

@@ -151,8 +151,8 @@ class Training(ABC):
                 if self.validated_at != self.steps:
                     self._measured()
                 self._save(final=True)
-                self._mend_prices()
-                ending.finished(self.plan.budget.cut(self.spent, begun))
+                ending.finished(self.plan.budget.cut(self.spent, begun),
+                                prices.mended(self.kept, self.prices, self.clock))
         except Exception as error:
             if not memory.full(error):
                 raise
@@ -509,16 +509,6 @@ class Training(ABC):
             return self.pixels
 
         return step
-
-    def _mend_prices(self) -> None:
-        """Where steps took clearly less than their price, the lower one is kept for the next training."""
-        part = self.clock.worked / max(self.clock.work, 1e-9)
-        high = self.kept is not None and bool(self.prices) and part < prices.SLACK
-        self._record(self.run.state, mended=part if high else None)
-        if high and self.kept is not None:
-            self.kept.write({k: v * part for k, v in self.prices.items()}, anew=True)
-            self.bar.line(f"steps took {100 * (1 - part):.0f} % less than they were counted at, for the machine was "
-                          "busy when that was found; the next training counts them anew")
 
     def _price(self) -> float | None:
         """Seconds that the last step counts for; None where the clock says it."""

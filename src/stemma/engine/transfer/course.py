@@ -123,7 +123,7 @@ class Course:
                             self._save()
                     self._write({"kind": "val", "accuracy": self.accuracy("val")})
                     self._save()
-                    ending.finished(self.results.get("cut"))
+                    ending.finished(self.results.get("cut"), prices.mended(self._kept(), self.prices, self.clock))
             finally:
                 self.bar.stop()
 
@@ -215,8 +215,7 @@ class Course:
             return None
         kind = self._named(unit)
         if kind not in self.prices:
-            kept = prices.Kept(checkpoint.describe(self.model) | {
-                "sets": [s.digest for s in self.sets], "threads": self.clock.threads, "processor": devices.processor()})
+            kept = self._kept()
             self.prices |= kept.read() or {}
             if kind not in self.prices:
                 with torch.random.fork_rng(devices=[]), self.wishes.anywhere():
@@ -230,6 +229,11 @@ class Course:
                                          prices.room(tried.how.length.amount))
                 self.prices |= kept.write({kind: found})
         return self.prices[kind]
+
+    def _kept(self) -> prices.Kept:
+        """Where prices of these networks on these sets are kept."""
+        return prices.Kept(checkpoint.describe(self.model) | {
+            "sets": [s.digest for s in self.sets], "threads": self.clock.threads, "processor": devices.processor()})
 
     def _stretch(self, now: training.Training, count: int) -> bool:
         steps, images = now.steps, now.images

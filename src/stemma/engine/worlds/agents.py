@@ -30,7 +30,7 @@ from ..running.budget import Budget, Spent
 from ..running.clock import Stopwatch, clock
 from ..running.ending import Ending
 from ..running.loop import Loop
-from ..running.prices import Kept, Ledger
+from ..running.prices import Kept, Ledger, mended
 from ..running.runs import Run
 from . import dreams
 from .evolve import Strategy, strategy
@@ -226,7 +226,8 @@ class Agent(Loop):
                     self.closed_at = self.tick
                 self._save()
                 self.prices.settle()
-                ending.finished(self.budget.cut(self.spent, begun))
+                ending.finished(self.budget.cut(self.spent, begun),
+                                mended(self.prices.kept, self.prices.prices, self.clock))
         finally:
             self.bar.stop()
 
