@@ -19,11 +19,11 @@ from shimmy import DmControlCompatibilityV0, DmControlMultiAgentCompatibilityV0
 
 def game(limit, scored):
     """How a game of two ends, in which nobody moves and the ball is laid into a goal or not."""
-    world = soccer.load(team_size=1, time_limit=limit, walker_type=soccer.WalkerType.BOXHEAD, terminate_on_goal=True)
+    world = soccer.load(team_size=1, time_limit=limit, walker_type=soccer.WalkerType.BOXHEAD, terminate_on_goal=True, random_state=0)
     env = DmControlMultiAgentCompatibilityV0(world)
     env.reset()
     if scored:
-        world.task.ball.set_pose(world.physics, position=np.array([-39.7, 0, 2.7]))
+        world.task.ball.set_pose(world.physics, position=world.physics.named.data.site_xpos["home_goal/mid"])
     while True:
         _, _, terminated, truncated, info = env.step({a: np.zeros(env.action_space(a).shape) for a in env.possible_agents})
         if any(terminated.values()) or any(truncated.values()):

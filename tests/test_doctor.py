@@ -87,6 +87,18 @@ def test_every_kind_of_fault_is_found(tmp_path: Path) -> None:
     assert "training refuses" in text and str(path) in text.replace("\n", "")
 
 
+def test_areas_larger_than_their_boxes_are_noted(tmp_path: Path) -> None:
+    """supervisely 6.74.51 writes a rectangle of 20 x 10 pixels as the box 19 x 9 with an area of 200. An outline whose
+    area is less, a crowd, and a box that is clipped at the picture's edge are none of these."""
+    doc = coco_doc(2)
+    sides = [([20, 10, 19, 9], 200, 0), ([2, 2, 20, 10], 150, 0), ([2, 20, 19, 9], 200, 1), ([50, 20, 20, 10], 200, 0)]
+    doc["annotations"] = [{"id": k + 1, "image_id": doc["images"][k // 2]["id"], "category_id": 3, "bbox": box,
+                           "area": area, "iscrowd": crowd} for k, (box, area, crowd) in enumerate(sides)]
+    make_coco(tmp_path, doc, images=2)
+    notes = [n for n in examine(tmp_path).notes if "larger than the box" in n]
+    assert notes == ["train: the area of 1 object is larger than the box: small, medium and large are told by it"]
+
+
 def test_near_duplicates_are_notes(tmp_path: Path) -> None:
     root = make_voc(tmp_path / "v", [voc_xml()] * 4)
     smooth = Image.fromarray(np.random.default_rng(5)

@@ -446,6 +446,12 @@ def _remarks(opened: dict[str, Records], report: Report) -> None:
             if tiny:
                 report.notes.append(f"{name}: {tiny} box{'es are' if tiny > 1 else ' is'} one pixel wide or "
                                     "high, or less")
+            sides, edge = t.boxes[:, 2:] - t.boxes[:, :2], t.sizes[t.image][:, ::-1]
+            inside = (t.boxes[:, :2] > 0).all(1) & (t.boxes[:, 2:] < edge).all(1)  # those at the edge may be clipped
+            wide = int((~t.crowd & inside & (t.area > 1.01 * sides.prod(1) + 0.5)).sum())
+            if wide:
+                report.notes.append(f"{name}: the area of {many(wide, 'object')} is larger than the box: small, medium "
+                                    "and large are told by it")
     if report.unused:
         report.notes.append(f"not used: {report.unused.said()}")
     if "train" not in opened and not report.derived:
