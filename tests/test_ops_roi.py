@@ -127,22 +127,23 @@ def test_the_cells_of_a_bin_are_listed_as_by_broadcasting() -> None:
             assert torch.equal(roi._pairs(of, ys, xs).reshape(-1, m * n), former_pairs(of, ys, xs))
 
 
-@pytest.mark.parametrize(("pictures", "own", "bags", "n"), [
-    (1, 40, 60, 9), (3, 40, 20, 16), (2, 40000, 5000, 4), (2, 7, 0, 4),  # the third needs 64 bits, the last reads nothing
+@pytest.mark.parametrize(("cells", "bags", "n", "dtype"), [
+    (40, 60, 9, torch.int32), (120, 60, 16, torch.int64), (80000, 5000, 4, torch.int32), (14, 0, 4, torch.int32),
+    (3, 1, 16, torch.int32),  # a bag that reads a row several times
 ])
-def test_pairs_are_sorted_picture_by_picture_as_all_at_once(pictures: int, own: int, bags: int, n: int) -> None:
+def test_pairs_are_listed_row_by_row_in_their_order(cells: int, bags: int, n: int, dtype: torch.dtype) -> None:
     torch.manual_seed(0)
-    rows = torch.randint(0, own, (pictures, bags * n)).add(torch.arange(pictures)[:, None] * own).int().view(-1, n)
-    place, first = roi._by_row(rows, pictures * own, pictures)
+    rows, weight = torch.randint(0, cells, (bags, n), dtype=dtype), torch.rand(bags, n)
+    bag, first, share = roi._by_row(rows, weight, cells)
     want, order = rows.flatten().sort(stable=True)
-    assert torch.equal(place.long(), order)
-    assert torch.equal(first.long(), torch.searchsorted(want, torch.arange(pictures * own, dtype=torch.int32)))
+    assert torch.equal(bag.long(), order // n) and torch.equal(share, weight.flatten()[order])
+    assert torch.equal(first.long(), torch.searchsorted(want, torch.arange(cells, dtype=dtype)))
     if bags:
-        table, weight = torch.randn(pictures * own, 6, requires_grad=True), torch.rand(rows.shape)
-        out = roi.Bags.apply(table, rows, weight, pictures)
+        table = torch.randn(cells, 6, requires_grad=True)
+        out = roi.Bags.apply(table, rows, weight)
         grad = torch.randn_like(out)
         (got,) = torch.autograd.grad(out, table, grad)
-        torch.testing.assert_close(got, former_gradient(rows, weight, grad, pictures * own), atol=1e-5, rtol=1e-5)
+        torch.testing.assert_close(got, former_gradient(rows, weight, grad, cells), atol=1e-5, rtol=1e-5)
 
 
 @pytest.mark.oracle("torchvision's roi_align")
