@@ -16,6 +16,7 @@ from __future__ import annotations
 
 from typing import Any, cast
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from jaxtyping import Float, Int
@@ -23,7 +24,7 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from .constants import constant, remember
-from .roi import Bags, axes
+from .roi import Bags, axes, columns
 
 LEAST = 0.1  # cells: the least side of a region in the published code
 
@@ -90,7 +91,7 @@ def _by_bags(x: Tensor, size: int, bins_first: bool, top: Tensor, bottom: Tensor
     width = wide.expand(-1, -1, size, -1).flatten()[bag]
     down = step.div(width, rounding_mode="floor")
     rows = origin[bag] + (down * (w - width) + step) * size**2
-    total = cast(Tensor, Ragged.apply(_table(x.float(), size, bins_first), rows, start.int(), bag))
+    total = cast(Tensor, Ragged.apply(_table(x.float(), size, bins_first), rows, start.int()))
     return (total / count.clamp(min=1)[:, None]).view(*top.shape[:2], size, size, -1).permute(0, 1, 4, 2, 3)
 
 
@@ -99,19 +100,19 @@ class Ragged(torch.autograd.Function):
     bags of the other table."""
 
     @staticmethod
-    def forward(ctx: Any, table: Float[Tensor, "N C"], rows: Int[Tensor, " P"], start: Int[Tensor, " K"],
-                bag: Int[Tensor, " P"]) -> Float[Tensor, "K C"]:
-        ctx.save_for_backward(rows, bag)
+    def forward(ctx: Any, table: Float[Tensor, "N C"], rows: Int[Tensor, " P"],
+                start: Int[Tensor, " K"]) -> Float[Tensor, "K C"]:
+        ctx.save_for_backward(rows, start)
         ctx.cells = len(table)
         return F.embedding_bag(rows, table.contiguous(), start, mode="sum")
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, grad: Float[Tensor, "K C"]) -> tuple[Tensor, None, None, None]:
-        rows, bag = ctx.saved_tensors
-        readers = torch.bincount(rows, minlength=ctx.cells)
-        first = (readers.cumsum(0) - readers).int()
-        return F.embedding_bag(bag[rows.argsort()], grad.contiguous(), first, mode="sum"), None, None, None
+    def backward(ctx: Any, grad: Float[Tensor, "K C"]) -> tuple[Tensor, None, None]:
+        rows, start = ctx.saved_tensors
+        begin = np.append(start.numpy(), np.int32(len(rows)))
+        bag, first, _ = columns(rows.numpy(), begin, np.ones(len(rows), np.int8), ctx.cells)
+        return F.embedding_bag(bag, grad.contiguous(), first, mode="sum"), None, None
 
 
 def _by_integral(x: Tensor, size: int, bins_first: bool, top: Tensor, bottom: Tensor, left: Tensor,

@@ -140,11 +140,21 @@ def _by_row(rows: Int[Tensor, "K n"], weight: Float[Tensor, "K n"],
             cells: int) -> tuple[Int[Tensor, " Kn"], Int[Tensor, " {cells}"], Float[Tensor, " Kn"]]:
     """(the bag of each pair, row by row and within a row in their order; where in that list each row begins; the pairs'
     weights in that order)."""
+    begin = np.arange(0, rows.numel() + 1, rows.shape[1], dtype=np.int32 if rows.numel() < 2**31 else np.int64)
+    return columns(rows.numpy().ravel(), begin, weight.detach().numpy().ravel(), cells)
+
+
+def columns(rows: np.ndarray, begin: np.ndarray, weight: np.ndarray, cells: int) -> tuple[Tensor, Tensor, Tensor]:
+    """Pairs of bags and rows, listed bag by bag, as listed row by row: (bag, where each of the rows begins, weight).
+
+    begin: where each bag begins in `rows`, and where the last one ends. cells: how many rows there are. They are a
+    sparse matrix, whose columns are found by counting, and not by sorting.
+    """
     from scipy.sparse import csr_array
 
-    begin = np.arange(0, rows.numel() + 1, rows.shape[1], dtype=np.int32 if rows.numel() < 2**31 else np.int64)
-    pairs = csr_array((weight.detach().numpy().ravel(), rows.numpy().ravel(), begin), shape=(len(rows), cells)).tocsc()
-    return tuple(map(torch.from_numpy, (pairs.indices, pairs.indptr[:-1], pairs.data)))  # type: ignore[return-value]
+    pairs = csr_array((weight, rows, begin), shape=(len(begin) - 1, cells)).tocsc()
+    bag, first, share = map(torch.from_numpy, (pairs.indices, pairs.indptr[:-1], pairs.data))
+    return bag, first, share
 
 
 def _rows(x: Tensor) -> Tensor:
