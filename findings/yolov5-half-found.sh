@@ -45,7 +45,7 @@ def three(found, false=0):
 print(f"yolov5 {version('yolov5')}, ultralytics {version('ultralytics')}, pycocotools {version('pycocotools')}")
 print("Guess: .5 where half of the objects are found, and .1 where one of ten is.")
 print("Seen: yolov5 draws a straight line from the last point of the curve to a recall of 1 and counts what lies below it, half of")
-print("    what was not found; ultralytics 8.4.190 of the same house does not:")
+print("    what was not found; ultralytics 8.4.190 does not:")
 seen = {}
 for found, false in ((5, 0), (1, 0), (5, 5)):
     seen[found, false] = three(found, false)
