@@ -1,4 +1,4 @@
-"""Twenty folders as people have them, each with the right outcome in its docstring, written before the product saw it.
+"""Twenty-four folders as people have them, each with its right outcome in its docstring, written before it was tried.
 
     python benchmarks/fresh_cases.py                       the table of `folder_cases.py` for all of them
     python benchmarks/fresh_cases.py --only kitti_sequences
@@ -388,6 +388,56 @@ def other_classes(at: Path) -> None:
     """A model of drawn scenes is measured on data of which it knows no class.
     Right: one line that names the classes of both; no number."""
     put(at / "annotations/instances.json", coco([(f"{k}.png", save(k, at / f"images/{k}.png")) for k in range(12)]))
+
+
+def _said_what(what: str) -> Callable[[Case], Seen]:
+    def rule(c: Case) -> Seen:
+        for command in ("doctor", "convert"):
+            more = ("--to", "coco", "--out", c.at.parent / "out") if command == "convert" else ()
+            said = stemma(command, c.at, *more)
+            yield f"{command}: {said}", said.code != 0 and what in said.err + said.out and "Traceback" not in said.err
+        yield "nothing written", not (c.at.parent / "out").exists()
+
+    return rule
+
+
+@case(_said_what("Vertex AI's table of boxes"))
+def vertex_table(at: Path) -> None:
+    """Vertex AI's table of boxes: split, address, class, fractions of two corners between empty cells, no head.
+    Right: it is called by its name, with what to do; nothing is written."""
+    rows = [f"TRAINING,gs://bucket/images/{k}.png,{NAMES[c]},{a / W:.4f},{b / H:.4f},,,{x / W:.4f},{y / H:.4f},,"
+            for k in range(12) for c, a, b, x, y in save(k, at / f"images/{k}.png")]
+    put(at / "import.csv", "\n".join(rows) + "\n")
+
+
+@case(_said_what("labels.jsonl"))
+def unknown_lines(at: Path) -> None:
+    """A JSONL of a tool that nobody knows beside pictures. Right: the file is named, and nothing is written."""
+    put(at / "labels.jsonl", "".join(json.dumps({"pic": k, "things": save(k, at / f"images/{k}.png")}) + "\n"
+                                     for k in range(12)))
+
+
+@case(lambda c: whole(c))
+def two_annotators(at: Path) -> None:
+    """Label Studio, outlines in percent, one task labelled by two people. Right: twelve pictures, 24 objects, no
+    object of that task twice."""
+    tasks = []
+    for k in range(12):
+        regions = [{"id": f"{k}-{j}", "type": "polygonlabels", "original_width": W, "original_height": H,
+                    "image_rotation": 0, "value": {"closed": True, "polygonlabels": [NAMES[c]], "points": [
+                        [p / W * 100, q / H * 100] for p, q in ((a, b), (x, b), (x, y), (a, y))]}}
+                   for j, (c, a, b, x, y) in enumerate(save(k, at / f"images/{k}.png"))]
+        tasks.append({"id": k, "data": {"image": f"/data/upload/1/ab{k:02x}cdef-{k}.png"}, "annotations": [
+            {"id": 9 * k + j, "was_cancelled": False, "result": regions} for j in range(1 + (k == 0))]})
+    put(at / "export.json", tasks)
+
+
+@case(_one_left_out("Annotations/5.xml"))
+def voc_empty_file(at: Path) -> None:
+    """Pascal VOC, of which a file of annotations is empty of any byte. Right: eleven pictures, and 5 is named."""
+    for k in range(12):
+        objects = save(k, at / f"JPEGImages/{k}.png")
+        put(at / f"Annotations/{k}.xml", "" if k == 5 else voc(f"{k}.png", objects))
 
 
 def main() -> int:

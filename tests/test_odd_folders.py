@@ -773,7 +773,20 @@ def test_folders_of_other_data_are_no_classes(tmp_path: Path, layout: str) -> No
     ("project.csv", 'image,id,label\na.png,1,"[{""x"": 1, ""original_width"": 60}]"', "Label Studio's table"),
     ("train.csv", "ImageId,EncodedPixels\na.png,1 2 3 4\n", "a table of run lengths"),
     ("train.csv", "image_id,PredictionString\na,0 1.0 1 2 3 4\n", "a table with several boxes in a cell"),
-    ("train/_classes.csv", "filename, car, dog\na.png, 1, 0", "a table of the classes of whole pictures")])
+    ("train/_classes.csv", "filename, car, dog\na.png, 1, 0", "a table of the classes of whole pictures"),
+    ("annotations/a.json", '{"version": "2.0", "item": {"name": "a.png", "slots": [{"type": "image", "slot_name": "0"}]}}',
+     "V7's Darwin JSON"),
+    ("out.jsonl", '{"source-ref": "s3://b/a.png", "boxes": {"annotations": []}}', "SageMaker's manifest"),
+    ("a.jsonl", '{"imageGcsUri": "gs://b/a.png", "boundingBoxAnnotations": []}', "Vertex AI's list of boxes"),
+    ("a.csv", "TRAINING,gs://b/a.png,bolt,0.1,0.1,,,0.3,0.3,,\n", "Vertex AI's table of boxes"),
+    ("a.csv", "gs://b/a.png,bolt,0.1,0.1,,,0.3,0.3,,\n", "Vertex AI's table of boxes"),
+    ("a.jsonl", '{"image_url": "AmlDatastore://a.png", "image_details": {"width": 9}, "label": [{"topX": 0.1}]}',
+     "Azure ML's list of boxes"),
+    ("a.jsonl", '{"image": "a.png", "answer": "accept", "spans": [{"label": "bolt", "points": [[1, 2]]}]}',
+     "Prodigy's list"),
+    ("a.csv", 'path,annotations\na.png,"[{""label"": ""bolt"", ""coordinates"": {""x"": 9}}]"', "Turi Create's table"),
+    ("v1.0-mini/object_ann.json", '[{"token": "0", "bbox": [1, 2, 3, 4], "sample_data_token": "1"}]', "nuImages' tables"),
+    ("Annotations/a.jpg.txt", "2\n1 3 4 20 30\n2 5 6 7 8\n", "WiderPerson's list of a picture's people")])
 def test_a_layout_that_is_known_and_not_read_is_named(tmp_path: Path, name: str, text: str, what: str | None) -> None:
     noise(tmp_path / "images" / "a.png")
     (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
@@ -781,6 +794,15 @@ def test_a_layout_that_is_known_and_not_read_is_named(tmp_path: Path, name: str,
     with pytest.raises(DataError, match="holds no data set of a known format; it holds 1 picture") as said:
         open_dataset(tmp_path)
     assert (f"{name} is {what}, which is not read" in said.value.problem) == (what is not None)
+
+
+@pytest.mark.parametrize("name", ["labels.jsonl", "labels.ndjson", "boxes.manifest", "boxes.tsv"])
+def test_a_file_of_notes_that_nobody_knows_is_named(tmp_path: Path, name: str) -> None:
+    noise(tmp_path / "images" / "a.png")
+    (tmp_path / name).write_text('{"what": "nobody knows"}\n')
+    with pytest.raises(DataError) as said:
+        open_dataset(tmp_path)
+    assert name in said.value.problem, said.value.problem
 
 
 # ---------------------------------------------------------------- folders of tools and of published sets

@@ -19,7 +19,8 @@ from stemma.core.samples import DataError
 from .images import SUFFIXES, is_pointer, listing
 from .options import spelled
 
-NOTES = frozenset({".txt", ".xml", ".json", ".csv", ".yaml", ".yml", ".tsv", ".names", ".data", ".labels"})
+NOTES = frozenset({".txt", ".xml", ".json", ".jsonl", ".ndjson", ".geojson", ".manifest", ".csv", ".yaml", ".yml",
+                   ".tsv", ".names", ".data", ".labels"})
 # split -> what folders, files and columns call it
 SPLITS = {"train": ("train", "training"), "val": ("val", "valid", "validation", "dev"), "test": ("test", "testing")}
 SPLIT_OF = {word: split for split, words in SPLITS.items() for word in words}

@@ -20,7 +20,7 @@ KNOWN = (
     ("TensorFlow's records", r"\.(tf)?records?", rb"", "export COCO's JSON from what wrote them"),
     ("Ultralytics' NDJSON", r"\.ndjson", rb'"type"\s*:\s*"(dataset|image)"', "export the YOLO folder"),
     ("an NDJSON of a labelling tool", r"\.ndjson", rb"", "export COCO's JSON"),
-    ("V7's Darwin JSON", r"\.json", rb"darwin_json|darwin-public", "export COCO's JSON"),
+    ("V7's Darwin JSON", r"\.json", rb'darwin_json|darwin-public|"slot_name"\s*:', "export COCO's JSON"),
     ("FiftyOne's own JSON", r"labels\.json", rb'^\s*\{\s*"(classes|labels)"', "export it as COCODetectionDataset or "
      "YOLOv5Dataset"),
     ("MOTChallenge's tables", r"(^|/)gt/gt\.txt", rb"", "write the boxes of its frames as COCO's JSON, or as a CSV of "
@@ -39,7 +39,17 @@ KNOWN = (
     ("Sama's JSON", r"\.json", rb'"(vector_tagging|assignment_id)"\s*:', COCO),
     ("a labelling tool's own JSON", r"\.json", rb'"(label_hash|className|task_id|'
      rb'jsonResponse|datasetId|export_format_version)"\s*:', "export COCO's JSON from it, or write its objects so"),
-    ("SageMaker's manifest", r"\.manifest", rb'"source-ref"', COCO),
+    ("SageMaker's manifest", r"\.(manifest|jsonl)", rb'"source-ref"', COCO),
+    ("Vertex AI's list of boxes", r"\.jsonl", rb'"imageGcsUri"\s*:', COCO),
+    ("Vertex AI's table of boxes", r"\.csv", rb"(?i)^.{0,3}((training|train|validation|test|unassigned),)?gs://[^,\n]*,"
+     rb"[^,\n]*,[\d.]+,[\d.]+,", "write a line a box, in pixels: filename,class,xmin,ymin,xmax,ymax"),
+    ("Azure ML's list of boxes", r"\.jsonl", rb'"(topX|image_details)"\s*:', COCO),
+    ("Prodigy's list", r"\.jsonl", rb'"(spans|_input_hash)"\s*:', COCO),
+    ("Turi Create's table", r"\.csv", rb'"coordinates""?\s*:|\'coordinates\'\s*:', "write a line a box: "
+     "filename,class,xmin,ymin,xmax,ymax"),
+    ("nuImages' tables", r"(^|/)object_ann\.json", rb'"sample_data_token"\s*:', COCO),
+    ("WiderPerson's list of a picture's people", r"\.(jpe?g|png)\.txt", rb"^\s*\d+\s*\n([1-5]( -?\d+){4}\s*(\n|$))",
+     "write a CSV with a line a box: filename,class,xmin,ymin,xmax,ymax"),
     ("MPII's points of people", r"\.json", rb'"joints(_vis)?"\s*:', "write them as COCO's keypoints"),
     ("a GeoJSON", r"\.geojson", rb"", "write its boxes in pixels as COCO's JSON, or as a CSV of pictures and boxes"),
     ("a MATLAB file", r"\.mat", rb"", "write what it holds as COCO's JSON, or as a PNG map of classes a picture"),
