@@ -805,6 +805,23 @@ def test_a_file_of_notes_that_nobody_knows_is_named(tmp_path: Path, name: str) -
     assert name in said.value.problem, said.value.problem
 
 
+@pytest.mark.parametrize("every", [False, True])
+def test_a_class_that_is_drawn_as_lines_alone_says_what_it_takes_out(tmp_path: Path, every: bool) -> None:
+    rows = ""
+    for k in range(4):
+        noise(tmp_path / f"images/{k}.png", H, W, seed=k)
+        lane = '<polyline label="lane" points="1,1;20,20"/>' * (every or k < 2)
+        bolt = '<polyline label="bolt" points="1,1;20,20"/>' * (k == 3)  # of this class others can be used
+        rows += (f'<image id="{k}" name="{k}.png" width="{W}" height="{H}"><box label="bolt" xtl="2" ytl="3" xbr="20" '
+                 f'ybr="30"/>{lane}{bolt}</image>')
+    put(tmp_path / "annotations.xml", f"<annotations><version>1.1</version><meta/>{rows}</annotations>")
+    said = [n for n in examined(tmp_path).notes if "can be used" in n]
+    count = 4 if every else 2
+    assert len(said) == 1, said
+    assert "class 'lane'" in said[0] and "a line has no extent" in said[0]
+    assert f"{count} of 4 pictures, with {count} of other classes, are left out" in said[0]
+
+
 # ---------------------------------------------------------------- folders of tools and of published sets
 
 

@@ -302,6 +302,7 @@ def draft_of(
     grown = _Columns(faults, word)
     for page in pages:
         grown.add(page, pictures, split, index, base)
+    notes += grown.useless(split, index)
     if grown.renamed:
         said, file = grown.renamed[0]
         notes.append(f"{_many(grown.renamed)} no picture that is there, the first {said[:120]!r}, which is read as "
@@ -377,6 +378,20 @@ class _Columns:
     out: set[int] = field(default_factory=set)
     renamed: list[tuple[str, str]] = field(default_factory=list)  # a page's name, and the picture of its other name
     crossed: list[tuple[str, str]] = field(default_factory=list)
+    unusable: dict[str, list[tuple[int, str]]] = field(default_factory=dict)  # class -> (picture, why) of its records
+
+    def useless(self, split: str, index: dict[str, int]) -> list[str]:
+        """What is said of each class of which no record of a split can be used, such as one drawn as lines alone."""
+        said = []
+        for name, records in self.unusable.items():
+            if index.get(name) in self.labels:
+                continue
+            gone = {i for i, _ in records}
+            others = sum(i in gone for i in self.image)
+            said.append(f"no {self.word} of class {name[:60]!r} in split {split!r} can be used ({records[0][1]}), and "
+                        f"{len(gone)} of {len(self.files)} pictures, with {others} of other classes, are left out for "
+                        "it: mend its records or draw them as boxes, or delete them in a copy if they may be background")
+        return said
 
     @staticmethod
     def _other(page: Page, pictures: Pictures, split: str, needed: bool) -> str | None:
@@ -434,6 +449,8 @@ class _Columns:
         if s.why or box is None:
             self.faults.append(Fault(str(page.origin), record, "", s.why, OUT, True, s.kind, self.files[i]))
             self.out.add(i)
+            if s.name:
+                self.unusable.setdefault(s.name, []).append((i, s.why))
             return
         label = index.get(s.written, index.get(s.name))
         if label is None:
