@@ -390,7 +390,7 @@ class _Columns:
             others = sum(i in gone for i in self.image)
             said.append(f"no {self.word} of class {name[:60]!r} in split {split!r} can be used ({records[0][1]}), and "
                         f"{len(gone)} of {len(self.files)} pictures, with {others} of other classes, are left out for "
-                        "it: mend its records or draw them as boxes, or delete them in a copy if they may be background")
+                        "it: mend its records or draw boxes, or delete them in a copy if they may be background")
         return said
 
     @staticmethod
