@@ -35,9 +35,10 @@ sys.path.insert(0, str(ROOT / "tests"))
 from stemma.engine.running.checkpoint import write_text  # noqa: E402
 
 KEPT = ROOT / "docs" / "published.json"
-REAL: dict[str, tuple[str, dict[str, str]]] = {  # in --data, and how it is read, where it is not COCO's boxes and masks
+REAL: dict[str, tuple[str, dict[str, str]]] = {  # in --data, how it is read, by task or preset, where not COCO's boxes
     "semantic": ("camvid", {}), "keypoints": ("coco549", {"which": "person_keypoints"}),
     "panoptic": ("panoptic_sample/sample_data/panoptic_examples.json", {}),
+    "densebox:landmarks": ("coco549", {"which": "person_keypoints"}),
 }
 DRAWN = "amodal"  # real pictures of what is hidden are not there: scenes of as many pixels
 
@@ -56,7 +57,7 @@ def shown(preset: str, data: Path, batch: int) -> dict[str, Any]:
     name, which = preset.split(":")
     card = cards.get(name)
     recipe, task = card.recipe(which), card.task_of(which)
-    folder, options = REAL.get(task, ("coco549", {"which": "instances"}))
+    folder, options = REAL.get(preset) or REAL.get(task, ("coco549", {"which": "instances"}))
     where, options = (f"scenes:{recipe.resize.size}:4", {}) if task == DRAWN else (str(data / folder), options)
     sets = {f"recipe.phases.{i}.share": 1.0 for i in range(len(recipe.phases))}
     sizes, losses = [], Trainer._losses
@@ -107,11 +108,11 @@ def measured(preset: str, a: argparse.Namespace) -> dict[str, Any]:
 
 def table(rows: dict[str, dict[str, Any]]) -> str:
     """What is known, as a table of Markdown."""
-    lines = ["| preset | parameters | pictures of a step | GiB | seconds of the steps | of an answer |",
-             "|---|---|---|---|---|---|"]
+    lines = ["| preset | parameters | pictures of a step | in | GiB | seconds of the steps | of an answer |",
+             "|---|---|---|---|---|---|---|"]
     for preset, r in sorted(rows.items()):
-        cells = ([f"**{r['failed']}**", "", f"{r['gib']}", "", ""] if "failed" in r else
-                 [f"{r['parameters']:,}", f"{r['batch']} of {', '.join(r['sizes'])}", f"{r['gib']}",
+        cells = ([f"**{r['failed']}**", "", "", f"{r['gib']}", "", ""] if "failed" in r else
+                 [f"{r['parameters']:,}", f"{r['batch']} of {', '.join(r['sizes'])}", r["precision"], f"{r['gib']}",
                   f"{r['step_seconds']} ({r['steps']})", f"{r['answer_seconds']}"])
         lines.append(f"| {preset} | {' | '.join(cells)} |")
     return "\n".join(lines)
