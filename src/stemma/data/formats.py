@@ -9,6 +9,7 @@ import re
 import tarfile
 import zipfile
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from types import ModuleType
@@ -206,7 +207,7 @@ def call(function: Any, where: Path, *given: Any, **options: Any) -> Any:
     if unknown:
         allowed = sorted(k for k, p in known.items() if p.kind is p.KEYWORD_ONLY and k != "split" and flag_of(k) != k)
         raise DataError(str(where), f"the option '{flag_of(unknown[0])}' is unknown to this format",
-                        f"it has {', '.join(flag_of(k) for k in [*allowed, 'split_file'])}")
+                        f"it has {', '.join(flag_of(k) for k in [*allowed, 'split_file', 'drop_records'])}")
     collecting = gc.isenabled()
     gc.disable()  # a document of a million records holds no cycles; searching it for them doubles the time of reading
     try:
@@ -222,10 +223,10 @@ def call(function: Any, where: Path, *given: Any, **options: Any) -> Any:
 def drafts_at(path: Path, module: ModuleType, **options: Any) -> dict[str, Callable[[], Draft]]:
     """split -> what reads it: the data's own splits, or those that `split_file` says, or where there is one alone those
     that its folders or lists say. Raises DataError."""
-    files = options.pop("split_file", None)
+    drop, files = bool(options.pop("drop_records", False)), options.pop("split_file", None)
     own = call(module.splits, path, **options)
     reads: dict[str, Callable[[], Draft]] = division.as_train({
-        s: partial(call, module.read, path, own[s], split=s, **options) for s in own})
+        s: partial(_read, module, path, own[s], drop, split=s, **options) for s in own})
     root = path if path.is_dir() else coco.data_root(path)
     if files is None and (len(own) > 1 or not any(map(division.may_say, {root, *_told(root, **options)}))):
         return reads
@@ -242,6 +243,11 @@ def drafts_at(path: Path, module: ModuleType, **options: Any) -> dict[str, Calla
     draft: Draft = next(iter(reads.values()))()
     parts = division.divide(draft, path, [files] if isinstance(files, (str, Path)) else list(files))
     return {s: partial(draft.images, at) for s, at in parts.items()}
+
+
+def _read(module: ModuleType, path: Path, source: Any, drop: bool, **options: Any) -> Draft:
+    draft: Draft = call(module.read, path, source, **options)
+    return replace(draft, drop=drop)
 
 
 def _told(root: Path, images: str | Path | None = None, **_: Any) -> list[Path]:
@@ -273,6 +279,7 @@ def open_at(
         return _scenes(str(where), split, classes, options)
     path, module = module_of(where, format)
     own = drafts_at(path, module, **options)
+    options.pop("drop_records", None)
     wanted = split if split in own else SPLIT_OF.get(split.lower(), split.lower())
     source, part = _choose(path, own, wanted, split)
     if (module in (coco, panoptic) and classes is None and on_fault != "report" and len(own) > 1

@@ -31,7 +31,7 @@ from stemma.core.values import flag
 from ..files import class_file, class_list, class_path, given_folder, read_bytes, split_name
 from ..finding import Pictures, plain_name
 from ..images import SUFFIXES, check_name, child, listing, read_map, shown, subfolders, walk
-from ..records import OUT, Draft, Fault, joined, table, with_background
+from ..records import ONE_OUT, Draft, Fault, joined, table, with_background
 from . import colours
 
 FORMAT = "voc"
@@ -495,8 +495,8 @@ class _Rows:
     def add(self, image: int, root: ET.Element, path: str) -> None:
         for o in root:
             if o.tag != "object" and isinstance(o.tag, str) and next(o.iter("bndbox"), None) is not None:
-                self.faults.append(Fault(path, f"<{o.tag[:40]}>", "", "holds a <bndbox> and is no <object>", OUT, True,
-                                         "broken record"))
+                self.faults.append(Fault(path, f"<{o.tag[:40]}>", "", "holds a <bndbox> and is no <object>",
+                                         ONE_OUT, True, "broken record"))
                 self.out.add(image)
         for k, o in enumerate(root.findall("object")):
             word = f"object {k}"
@@ -506,7 +506,7 @@ class _Rows:
             if not name.strip() or box is None or several:
                 field, said = (("bndbox", "several names or boxes") if several else ("name", "no class name")
                                if not name.strip() else ("bndbox", _drawn(o)))
-                self.faults.append(Fault(path, word, field, f"the object has {said}", OUT, True, "broken record"))
+                self.faults.append(Fault(path, word, field, f"the object has {said}", ONE_OUT, True, "broken record"))
                 self.out.add(image)
                 continue
             hard = False

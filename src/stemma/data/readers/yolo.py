@@ -28,7 +28,7 @@ from ..files import SPLIT_OF, class_file, class_list, class_path, given_folder, 
 from ..finding import Pictures, foreign, plain_name, same_letters
 from ..images import SUFFIXES, check_name, child, header, listing, packed_in, shown, subfolders, walk
 from ..options import spelled
-from ..records import OUT, Draft, Fault, table
+from ..records import ONE_OUT, OUT, Draft, Fault, table
 from .points import points_named
 
 FORMAT = "yolo"
@@ -543,8 +543,8 @@ def read(
             "they lie elsewhere") if bare and len(bare) == len(files) else ""
     read_files = {str(p) for p in [*used, *of, *([config] if config else []), *([said] if said else [])]}
     return Draft(root, FORMAT, t, Classes(classes), kinds, hashed.hexdigest(), str(source.config or where), faults,
-                 points=points, follow_links=follow_links, out=reader.out, notes=notes, used=read_files, hint=hint,
-                 sized=False, spelt="centre")
+                 points=points, follow_links=follow_links, out=reader.out, lost=reader.lost, notes=notes,
+                 used=read_files, hint=hint, sized=False, spelt="centre")
 
 
 def _class_path(base: Path, root: Path, source: Source, labels: Path | None) -> Path | None:
@@ -614,12 +614,15 @@ class _Lines:
     segments: list[Any] = field(default_factory=list)
     keypoints: list[np.ndarray] = field(default_factory=list)
     out: set[int] = field(default_factory=set)
+    lost: set[int] = field(default_factory=set)  # those of `out` of which nothing can be read
     notes: list[str] = field(default_factory=list)
     rows: list[_Line] = field(default_factory=list)
 
     def _leave(self, image: int, path: Path, record: str, problem: str, kind: str = "broken record") -> None:
-        self.faults.append(Fault(str(path), record, "", problem, OUT, True, kind))
+        self.faults.append(Fault(str(path), record, "", problem, ONE_OUT if record else OUT, True, kind))
         self.out.add(image)
+        if not record:
+            self.lost.add(image)
 
     def add(self, image: int, raw: bytes, path: Path) -> None:
         """The lines of one file."""
