@@ -15,7 +15,7 @@ import numpy as np
 from stemma.core.samples import IGNORE, Classes, DataError, Info
 from stemma.core.sentence import many
 
-from .images import ROOMS, Header, cut_to_8_bits, header, packed_in, perhaps_wide, white_of
+from .images import ROOMS, Header, cut_to_8_bits, header, packed_in, perhaps_wide, walk, white_of
 from .misread import SHARE, masks_misread, misread
 from .options import spelled
 from .readers import rle
@@ -415,7 +415,9 @@ def _nothing(draft: Draft, t: Table, faults: list[Fault], split: str) -> Fault |
         first = draft.table.files[0]
         there = _beside(draft.root, first)
         packed = f"{found}; or " if (found := packed_in(draft.root)) else ""
-        mend = (f"{packed}put the images there or say {spelled('images')}" if there is None else
+        like = _of_another_ending(draft.root, first)
+        mend = (f"{like} is: write the ending of the pictures into the annotations" if like and there is None else
+                f"{packed}put the images there or say {spelled('images')}" if there is None else
                 f"{there} is: name {draft.root.resolve().parent}, which holds the annotations too")
         return fault("unusable split", f"none of the {n} images of split '{split}' is there",
                      f"the first one looked for is {draft.root / first}; {mend}")
@@ -442,6 +444,13 @@ def _drawn_on(picture: Header, maps: Sequence[Path]) -> tuple[int, int]:
         except DataError:
             return picture.size  # the map is told where it is read
     return picture.size
+
+
+def _of_another_ending(root: Path, name: str) -> str:
+    """A picture below the root that is called as one that is not there, but for its ending; "" where none is. It is not
+    taken for it: of one name may be a map, too."""
+    stem = Path(name).stem
+    return next((n for n in walk(root) if n != name and Path(n).stem == stem), "")
 
 
 def _beside(root: Path, name: str) -> Path | None:

@@ -32,13 +32,15 @@ from .pages import Page, Shape, Source
 FORMAT = "csv"
 _NAMES = {
     "file": ("filename", "file_name", "image_id", "imageid", "image", "image_name", "imagename", "image_path", "path",
-             "img", "img_name", "file", "imgname", "fname"),
+             "img", "img_name", "file", "imgname", "fname", "img_path", "imagepath", "filepath", "file_path",
+             "image_file", "image_filename", "patientid", "frame"),
     "class": ("class", "label", "labelname", "class_name", "name", "category", "classname", "label_name",
               "categoryname", "category_name", "type", "species", "class_id", "classid", "label_id", "category_id",
-              "categoryid"),
-    **{c: (f"{c[0]}{least}", f"{c[0]}_{least}", c, side, f"b{c}", f"bbox_{c}", f"box_{c}", f"roi_{c}")
-       for c, least, side in (("x1", "min", "left"), ("y1", "min", "top"), ("x2", "max", "right"),
-                              ("y2", "max", "bottom"))},
+              "categoryid", "annotation_tag"),
+    **{c: (f"{c[0]}{least}", f"{c[0]}_{least}", c, side, f"b{c}", f"bbox_{c}", f"box_{c}", f"roi_{c}",
+           f"{corner}_corner_{c[0]}")
+       for c, least, side, corner in (("x1", "min", "left", "upper_left"), ("y1", "min", "top", "upper_left"),
+                                      ("x2", "max", "right", "lower_right"), ("y2", "max", "bottom", "lower_right"))},
     "x": ("x", "bbox_x", "box_x"), "y": ("y", "bbox_y", "box_y"), "w":
     ("w", "bbox_width", "bbox_w", "box_w", "box_width"), "h": ("h", "bbox_height", "bbox_h", "box_h", "box_height"),
     "cx": ("cx", "x_center", "xcenter", "center_x", "x_centre", "centre_x", "xc", "centerx"),

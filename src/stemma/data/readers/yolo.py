@@ -36,6 +36,7 @@ _YAMLS = ("data.yaml", "data.yml", "dataset.yaml", "dataset.yml")
 _IMAGES = ("images", "image", "imgs", "img", "JPEGImages")
 _LABELS = ("labels", "label", "annotations", "annots", "annotation", "txt")
 _DARKNET = re.compile(r"obj_(.+)_data", re.I)
+_COMMA = re.compile(r"-?\d+,\d+")
 FAR = 2.0  # a fraction beyond this is none: the numbers are pixels
 
 
@@ -641,7 +642,7 @@ class _Lines:
             if not words:
                 continue
             try:
-                values = [float(x) for x in words[1:]]
+                values = [float(x) for x in _points_for_commas(words[1:])]
                 first = float(index.get(words[0], words[0]))
             except ValueError:
                 self._leave(image, path, f"line {number}", f"{line[:60]!r} are not numbers")
@@ -735,6 +736,12 @@ class _Lines:
         rows = np.array(values, dtype=np.float64).reshape(k, -1)
         seen = rows[:, 2:3] if rows.shape[1] == 3 else 2.0 * (rows > 0).any(1, keepdims=True)
         return np.concatenate([rows[:, :2] * np.array([w, h], dtype=np.float64) * (seen > 0), seen], 1)
+
+
+def _points_for_commas(words: list[str]) -> list[str]:
+    """Numbers with a decimal comma, as programs write them in some languages, with a point; others as they are. Of two
+    commas, or of a comma beside a point, nobody knows what it is."""
+    return [w.replace(",", ".") for w in words] if words and all(_COMMA.fullmatch(w) for w in words) else words
 
 
 def _turned(rows: Sequence[tuple[Sequence[float], int, int]]) -> int:
