@@ -862,6 +862,46 @@ def test_objects_of_voc_within_another_element_are_no_background(tmp_path: Path,
         assert [bool(re.search(said, str(f))) for f in data.faults] == [True]
 
 
+def test_a_table_parted_by_tabs_may_be_called_tsv(tmp_path: Path) -> None:
+    rows = [f'"{k}.png"\t"{NAMES[c]}"\t{a}\t{b}\t{x}\t{y}' for k, own in enumerate(pictures(tmp_path))
+            for c, a, b, x, y in own]
+    put(tmp_path / "labels.tsv", "\n".join(["filename\tclass\txmin\tymin\txmax\tymax", *rows]))
+    held(opened(tmp_path))
+    held(opened(tmp_path / "labels.tsv"))
+
+
+def test_pictures_of_a_kind_that_is_not_read_are_named(tmp_path: Path) -> None:
+    """A telephone's HEIC, beside YOLO's lines, COCO's JSON, and nothing."""
+    for k in range(3):
+        put(tmp_path / f"yolo/images/{k}.heic", b"\0\0\0\x18ftypheic")
+        put(tmp_path / f"coco/images/{k}.heic", b"\0\0\0\x18ftypheic")
+        put(tmp_path / f"bare/{k}.heic", b"\0\0\0\x18ftypheic")
+        put(tmp_path / f"yolo/labels/{k}.txt", yolo(objects(k)))
+    put(tmp_path / "yolo/classes.txt", "bolt\nnut\n")
+    put(tmp_path / "coco/annotations.json", coco([(f"{k}.jpg", objects(k)) for k in range(3)]))
+    for name, first in (("yolo", "images/0.heic"), ("coco", "images/0.heic"), ("bare", "0.heic")):
+        with pytest.raises(DataError, match=f"3 pictures are of a kind that is not read, the first {first}: save them"):
+            opened(tmp_path / name)
+
+
+@pytest.mark.parametrize(("raw", "said"), [
+    ('{"images": [1,}, "notes": "of a tool"}', "is no JSON .* at line 1, column 15"), ('// by hand\n{"images": [], "annotations": []}', "line 1"),
+    ('{"images": [], "annotations": []}'.encode("utf-16"), "annotations.json is a JSON in UTF-16")])
+def test_a_json_that_is_none_is_told(tmp_path: Path, raw: Any, said: str) -> None:
+    pictures(tmp_path, 2)
+    put(tmp_path / "annotations.json", raw)
+    with pytest.raises(DataError, match=said):
+        opened(tmp_path)
+
+
+def test_maps_of_numpy_are_named(tmp_path: Path) -> None:
+    pictures(tmp_path, 2)
+    (tmp_path / "masks").mkdir()
+    np.save(tmp_path / "masks/0.npy", np.zeros((H, W), np.uint8))
+    with pytest.raises(DataError, match="masks/0.npy is a map in NumPy's format"):
+        opened(tmp_path)
+
+
 def test_pictures_of_another_ending_are_named_where_none_is_there(tmp_path: Path) -> None:
     put(tmp_path / "annotations.json", coco([(f"{k}.jpg", own) for k, own in enumerate(pictures(tmp_path))]))
     with pytest.raises(DataError, match=r"0\.jpg; images/0\.png is: write the ending of the pictures into the annotat"):

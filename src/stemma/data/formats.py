@@ -21,7 +21,7 @@ from ..core.samples import Classes, DataError, Dataset
 from . import around, division
 from .classes import folders
 from .files import NOTES, SPLIT_OF, SPLITS, Unused, class_file, split_name, unused
-from .images import packed_in, subfolders, walk, walked_once
+from .images import packed_in, subfolders, unread_in, walk, walked_once
 from .options import flag_of
 from .readers import (
     bdd100k,
@@ -61,6 +61,7 @@ LABELS = "labels:"  # before a part of a mixture of which the labels of whole pi
 _SCENES = re.compile(r"(scenes|crowds)(?::(\d{1,5})(?::(\d{1,8}))?)?")
 # IoU above .5 in 45 % of the pictures
 _CROWDS: dict[str, Any] = {"objects": (6, 24), "sizes": (0.12, 0.2), "overlap": 0.85, "crowd": 1.0, "visible": 0.2}
+_SMALL = 1 << 26  # bytes of a JSON that is looked into to say what is wrong with it
 _SCENES_COUNT = {"train": 2000, "val": 200, "test": 200}
 _LOOKED = (
     "COCO (*.json or annotations/*.json with images and annotations), Pascal VOC (Annotations/*.xml), YOLO (data.yaml, "
@@ -151,12 +152,25 @@ def _unknown(path: Path) -> DataError:
     if beside := walk(path, NOTES)[:4]:
         several = "hold" if len(beside) > 1 else "holds"
         holds += f"; {', '.join(beside[:3])}{', ...' if len(beside) > 3 else ''} {several} none that is known"
+        if (wrong := _no_json(path, beside)) is not None:
+            return DataError(wrong.file, wrong.problem, wrong.mend, wrong.record, wrong.field)
         tool = "If a labelling tool wrote them, export COCO's JSON from it. "
-    if packed:
+    if packed or (packed := unread_in(path)):
         return DataError(str(path), f"holds no data set of a known format{holds}", packed, field="format")
     return DataError(str(path), f"holds no data set of a known format{holds}", tool + "Where folders have other names, "
                      f"say --format, {flag_of('labels')} and {flag_of('images')}. Looked for: {_LOOKED}",
                      field="format")
+
+
+def _no_json(path: Path, names: Iterable[str]) -> DataError | None:
+    """What is wrong with the first of the JSON files `names` that is none; large ones are not looked into."""
+    for name in names:
+        if name.lower().endswith(".json") and (path / name).stat().st_size < _SMALL:
+            try:
+                documents.load_json(path / name)
+            except DataError as e:
+                return e
+    return None
 
 
 @walked_once()

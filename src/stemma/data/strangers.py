@@ -21,6 +21,8 @@ KNOWN = (
     ("TensorFlow's records", r"\.(tf)?records?", rb"", "export COCO's JSON from what wrote them"),
     ("Ultralytics' NDJSON", r"\.ndjson", rb'"type"\s*:\s*"(dataset|image)"', "export the YOLO folder"),
     ("an NDJSON of a labelling tool", r"\.ndjson", rb"", "export COCO's JSON"),
+    ("a JSON in UTF-16", r"\.json", rb"^(\xff\xfe|\xfe\xff)", "save it in UTF-8"),
+    ("a map in NumPy's format", r"\.npy", rb"^\x93NUMPY", "write each map as a PNG of its numbers, of 8 or 16 bits"),
     ("V7's Darwin JSON", r"\.json", rb'darwin_json|darwin-public|"(slot_name|workview_url)"\s*:', "export COCO's JSON"),
     ("EuroCity Persons' JSON", r"\.json", rb'"identity"\s*:\s*"frame"', COCO),
     ("Mapillary's JSON of traffic signs", r"\.json", rb'"ispano"\s*:', COCO),
@@ -107,7 +109,7 @@ KNOWN = (
     ("a spreadsheet", r"\.(xlsx?|ods)", rb"", "save it as CSV, a line a box: filename,class,xmin,ymin,xmax,ymax"),
 )
 _ENDS = (".dcm", ".nii", ".gz", ".tfrecord", ".tfrecords", ".record", ".records", ".ndjson", ".json", ".vott", ".txt",
-         ".csv", ".tsv", ".jsonl", ".parquet", ".arrow", ".manifest", ".png", ".geojson", ".mat", ".xml",
+         ".csv", ".tsv", ".jsonl", ".parquet", ".arrow", ".manifest", ".png", ".geojson", ".mat", ".xml", ".npy",
          ".xlsx", ".xls", ".ods")
 FEW = 200  # files that are looked into
 HEAD = 1 << 14

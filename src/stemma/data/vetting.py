@@ -15,7 +15,7 @@ import numpy as np
 from stemma.core.samples import IGNORE, Classes, DataError, Info
 from stemma.core.sentence import many
 
-from .images import ROOMS, Header, cut_to_8_bits, header, packed_in, perhaps_wide, walk, white_of
+from .images import ROOMS, Header, cut_to_8_bits, header, packed_in, perhaps_wide, unread_in, walk, white_of
 from .misread import SHARE, masks_misread, misread
 from .options import spelled
 from .readers import rle
@@ -416,6 +416,7 @@ def _nothing(draft: Draft, t: Table, faults: list[Fault], split: str) -> Fault |
         there = _beside(draft.root, first)
         packed = f"{found}; or " if (found := packed_in(draft.root)) else ""
         like = _of_another_ending(draft.root, first)
+        packed += f"{found}; or " if (found := unread_in(draft.root)) else ""
         mend = (f"{like} is: write the ending of the pictures into the annotations" if like and there is None else
                 f"{packed}put the images there or say {spelled('images')}" if there is None else
                 f"{there} is: name {draft.root.resolve().parent}, which holds the annotations too")

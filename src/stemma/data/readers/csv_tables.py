@@ -79,7 +79,7 @@ class Head:
 
 def looks_like(path: Path) -> bool:
     """Whether a CSV file or a folder holds a table of boxes."""
-    return pages.any_fits(path, _fits, ".csv") if path.is_dir() else _fits(path)
+    return any(pages.any_fits(path, _fits, e) for e in (".csv", ".tsv")) if path.is_dir() else _fits(path)
 
 
 def _fits(path: Path) -> bool:
@@ -132,7 +132,8 @@ def _numbers(cells: Sequence[str]) -> bool:
 
 def splits(where: Path, labels: str | Path | None = None, **_: Any) -> dict[str, Source]:
     """split -> its tables, by folders, names of files, or a column of theirs."""
-    found = pages.file_splits(where, _fits, ".csv", "boxes", labels)
+    ending = ".csv" if where.is_file() or labels or pages.any_fits(where, _fits, ".csv") else ".tsv"
+    found = pages.file_splits(where, _fits, ending, "boxes", labels)
     if set(found) != {"all"}:
         return found
     named = set()

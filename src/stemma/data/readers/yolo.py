@@ -26,7 +26,7 @@ from stemma.core.values import ident
 
 from ..files import SPLIT_OF, class_file, class_list, class_path, given_folder, inside, read_bytes, split_name, text_of
 from ..finding import Pictures, foreign, plain_name, same_letters
-from ..images import SUFFIXES, check_name, child, header, listing, packed_in, shown, subfolders, walk
+from ..images import SUFFIXES, check_name, child, header, listing, packed_in, shown, subfolders, unread_in, walk
 from ..options import spelled
 from ..records import ONE_OUT, OUT, Draft, Fault, table
 from .points import points_named
@@ -306,6 +306,8 @@ def _found(root: Path, config: Path | None, notes: tuple[str, ...], absent: list
         return {"all": source(images)}
     if walk(root, follow_links=True):
         return {"all": source("", loose=True)}
+    if other := unread_in(root):
+        raise DataError(str(config or root), "has no pictures that are read", other)
     raise DataError(str(config or root), "names no train, val or test images",
                     f"write train: images/train and val: images/val, or say {spelled('images')}")
 
