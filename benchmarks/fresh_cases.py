@@ -1,4 +1,4 @@
-"""Twenty-four folders as people have them, each with its right outcome in its docstring, written before it was tried.
+"""Thirty-one folders as people have them, each with its right outcome in its docstring, written before it was tried.
 
     python benchmarks/fresh_cases.py                       the table of `folder_cases.py` for all of them
     python benchmarks/fresh_cases.py --only kitti_sequences
@@ -438,6 +438,79 @@ def voc_empty_file(at: Path) -> None:
     for k in range(12):
         objects = save(k, at / f"JPEGImages/{k}.png")
         put(at / f"Annotations/{k}.xml", "" if k == 5 else voc(f"{k}.png", objects))
+
+
+@case(_said_what("training/label_02/0000.txt is KITTI's tracks"))
+def kitti_tracks(at: Path) -> None:
+    """KITTI's tracking: two drives of six frames in image_02/0000, a text of all their boxes in label_02/0000.txt.
+    Right: it is called by its name, and is no folder of the classes 0000 and 0001; nothing is written."""
+    for drive in range(2):
+        put(at / f"training/label_02/{drive:04d}.txt", "".join(
+            f"{f} {j} {('Car', 'Van')[c]} 0 0 -1.57 {a}.0 {b}.0 {x}.0 {y}.0 1.5 1.6 3.9 -2 1.7 20 -1.6\n"
+            for f in range(6) for j, (c, a, b, x, y) in enumerate(
+                save(6 * drive + f, at / f"training/image_02/{drive:04d}/{f:06d}.png"))))
+
+
+@case(_said_what("train.csv is a table of run lengths or outlines"))
+def cells_of_runs(at: Path) -> None:
+    """A competition's table id,annotation,width,height of run lengths, an object a line. Right: what it is is said,
+    with what to do; nothing is written."""
+    rows = [f"{k},{' '.join(f'{i * W + a + 1} {x - a}' for i in range(b, y))},{W},{H}"
+            for k in range(12) for _, a, b, x, y in save(k, at / f"train/{k}.png")]
+    put(at / "train.csv", "id,annotation,width,height\n" + "\n".join(rows) + "\n")
+
+
+@case(own_boxes)
+def signs_table(at: Path) -> None:
+    """LISA's table of traffic signs: semicolons, "Annotation tag", "Upper left corner X", a comma within a column's
+    name. Right: twelve pictures, each with its own boxes."""
+    rows = [f"frames/{k}.png;{NAMES[c]};{a};{b};{x};{y};0,0;v.avi;{k}"
+            for k in range(12) for c, a, b, x, y in save(k, at / f"frames/{k}.png")]
+    put(at / "frameAnnotations.csv", "Filename;Annotation tag;Upper left corner X;Upper left corner Y;Lower right "
+        "corner X;Lower right corner Y;Occluded,On another road;Origin file;Origin frame number\n" + "\n".join(rows))
+
+
+@case(own_boxes)
+def driving_table(at: Path) -> None:
+    """Udacity's table: frame,xmin,xmax,ymin,ymax,class, both x before both y. Right: twelve pictures, each with its own
+    boxes."""
+    rows = [f"{k}.png,{a},{x},{b},{y},{NAMES[c]}"
+            for k in range(12) for c, a, b, x, y in save(k, at / f"images/{k}.png")]
+    put(at / "labels.csv", "frame,xmin,xmax,ymin,ymax,class\n" + "\n".join(rows))
+
+
+@case(own_boxes)
+def yolo_decimal_commas(at: Path) -> None:
+    """YOLO's lines as a spreadsheet of another language saves them, 0 0,5 0,25 0,1 0,2. Right: twelve pictures, each
+    with its own boxes."""
+    for k in range(12):
+        put(at / f"labels/{k}.txt", yolo(save(k, at / f"images/{k}.png")).replace(".", ","))
+    put(at / "classes.txt", "bolt\nnut\n")
+
+
+@case(_one_left_out("Annotations/5.xml"))
+def objects_of_objects(at: Path) -> None:
+    """Pascal VOC, of which one file has its objects within <objects>, as FAIR1M writes them. Right: it is read, or its
+    picture is left out and named; never a picture without its objects."""
+    for k in range(12):
+        text = voc(f"{k}.png", save(k, at / f"JPEGImages/{k}.png"))
+        put(at / f"Annotations/{k}.xml", text.replace("</size>", "</size><objects>").replace(
+            "</annotation>", "</objects></annotation>") if k == 5 else text)
+
+
+def _slip(c: Case) -> Seen:
+    yield from own_boxes(c)
+    said = [str(f) for f in c.open().faults]
+    yield f"said: {said}", len(said) == 1 and "a click marks no place" in said[0]
+
+
+@case(_slip)
+def stray_click(at: Path) -> None:
+    """COCO, in which one picture has a third annotation of no width and no height, a slip of the mouse. Right: twelve
+    pictures with their 24 objects, and the slip is named."""
+    doc = coco([(f"{k}.png", save(k, at / f"images/{k}.png")) for k in range(12)])
+    doc["annotations"].append({"id": 999, "image_id": 4, "category_id": 1, "bbox": [60, 40, 0, 0], "iscrowd": 0})
+    put(at / "annotations/instances.json", doc)
 
 
 def main() -> int:

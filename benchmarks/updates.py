@@ -1,6 +1,7 @@
 """An update of an agent on lives at random: what `benchmarks/builds.py` takes turns with for agents.
 
     python benchmarks/updates.py dreamerv3 [--rounds 9]      # milliseconds of one thread's processor time
+    python benchmarks/updates.py planet --products           # and what its products of matrices take by themselves
 """
 from __future__ import annotations
 
@@ -8,10 +9,13 @@ import argparse
 import re
 import statistics
 import time
+from collections import Counter
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import torch
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from stemma.data.worlds import envs
 from stemma.engine.running import checkpoint, devices, optim
@@ -63,21 +67,55 @@ def update_of(name: str, model: Any) -> tuple[Callable[[], None], Callable[[], f
     return update, lambda: float(out[0].detach())
 
 
+class Products(TorchDispatchMode):
+    """Counts the products of two matrices that pass through it, by their shapes."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.seen: Counter[tuple[tuple[int, ...], tuple[int, ...]]] = Counter()
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        if func.overloadpacket in (torch.ops.aten.mm, torch.ops.aten.addmm, torch.ops.aten.addmm_, torch.ops.aten.bmm):
+            a, b = [x for x in args if isinstance(x, torch.Tensor)][-2:]
+            self.seen[tuple(a.shape), tuple(b.shape)] += 1
+        return func(*args, **(kwargs or {}))
+
+
+def milliseconds(run: Callable[[], object], rounds: int) -> list[float]:
+    """Processor time of each of `rounds` calls, after two that are not counted."""
+    times = []
+    for _ in range(rounds + 2):
+        begin = time.process_time()
+        run()
+        times.append(1e3 * (time.process_time() - begin))
+    return times[2:]
+
+
+def products(update: Callable[[], None], rounds: int) -> str:
+    """What the products of an update take, each alone on numbers at random that stay in the cache."""
+    with Products() as counted:
+        update()
+    least = {(a, b): min(milliseconds(partial(torch.matmul, torch.randn(a), torch.randn(b)), rounds))
+             for a, b in counted.seen}
+    work = sum(n * 2e-9 * a[0] * a[-1] * b[-1] * (a[1] if len(a) > 2 else 1) for (a, b), n in counted.seen.items())
+    took = sum(n * least[k] for k, n in counted.seen.items())
+    return f"{sum(counted.seen.values())} products, {took:.1f} ms by their fastest, {1e3 * work / took:.0f} GFLOP/s"
+
+
 def main() -> None:
     p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     p.add_argument("agents", nargs="+", choices=AGENTS)
     p.add_argument("--rounds", type=int, default=9)
+    p.add_argument("--products", action="store_true", help="what products of matrices take of it")
     a = p.parse_args()
     torch.set_num_threads(1)
     devices.keep_memory()
     for name in a.agents:
         update, _ = update_of(name, agent_of(name, "small"))
-        times = []
-        for _ in range(a.rounds + 2):
-            begin = time.process_time()
-            update()
-            times.append(1e3 * (time.process_time() - begin))
-        print(f"{name:16} {statistics.median(times[2:]):7.1f} ms ({min(times[2:]):.1f} to {max(times[2:]):.1f})")
+        times = milliseconds(update, a.rounds)
+        print(f"{name:16} {statistics.median(times):7.1f} ms ({min(times):.1f} to {max(times):.1f})")
+        if a.products:
+            print(f"{'':16} {products(update, 50)}")
 
 
 if __name__ == "__main__":

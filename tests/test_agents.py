@@ -1021,10 +1021,16 @@ def test_the_interval_of_two_rates_is_that_of_a_binomial() -> None:
     assert _ratio(0, 10, 3, 10)[0] == 0 and _ratio(3, 10, 0, 10)[1] == np.inf
 
 
-def test_the_study_of_temperatures_writes_its_page_and_continues(dreamer: Run, tmp_path: Path) -> None:
+def test_the_study_of_temperatures_writes_its_page_and_continues(
+    dreamer: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from stemma.engine.running import progress
     from stemma.studies import temperature
 
+    monkeypatch.setattr(progress, "QUIET", 0.0)
     record = temperature.study(dreamer.path, tmp_path / "t", (1.0, 0.1), generations=2, episodes=2)
+    assert [line for line in capsys.readouterr().err.splitlines() if line.startswith("generations")] == [
+        f"generations: {k} of 4" for k in range(1, 5)]
     assert [r["temperature"] for r in record["rows"]] == [0.1, 1.0] and all(r["real"] > 0 and np.isfinite(r["dream"])
                                                                             for r in record["rows"])
     again = temperature.study(dreamer.path, tmp_path / "t", (1.0, 0.1, 1.3), generations=2, episodes=2)

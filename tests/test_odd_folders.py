@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import re
 import threading
 import unicodedata
 import warnings
@@ -743,6 +744,32 @@ def test_folders_of_other_data_are_no_classes(tmp_path: Path, layout: str) -> No
     ("scans/a.dcm", "", "DICOM"), ("scans/a.nii.gz", "", "NIfTI"), ("train.tfrecord-00000-of-00002", "", None),
     ("train.tfrecord", "", "TensorFlow's records"),
     ("data.ndjson", '{"type": "dataset", "task": "detect"}', "Ultralytics' NDJSON"),
+    ("releases/latest/annotations/a.json", '{"image": {"filename": "a.png", "workview_url": "https://a"}}',
+     "V7's Darwin JSON"),
+    ("labels/day/a.json", '{"imageheight": 9, "identity": "frame", "imagename": "a.png", "tags": [], "children": []}',
+     "EuroCity Persons' JSON"),
+    ("labels/day/a.json", '{"imagename": "a.png", "tags": [], "children": [{"x0": 3}]}', None),
+    ("a.json", '[{"image": "a.png", "labels": ["red", "old"]}]', "a list of classes or captions of whole pictures"),
+    ("annotations/a.json", '{"width": 9, "height": 9, "ispano": false, "objects": []}',
+     "Mapillary's JSON of traffic signs"),
+    ("annos/a.json", '{"source": "shop", "pair_id": 1, "item1": {"bounding_box": [1, 2, 3, 4]}}', "DeepFashion2's JSON"),
+    ("objects.json", '[{"image_id": 1, "objects": [{"synsets": [], "names": ["a"], "x": 1}]}]',
+     "Visual Genome's objects"),
+    ("a.json", '{"types": ["a"], "imgs": {"1": {"path": "a.png", "objects": []}}}',
+     "a JSON of pictures by name (TT100K, TextOCR, COCO-Text)"),
+    ("a.json", '[{"image_id": 1, "category_id": 2, "bbox": [1, 2, 3, 4], "score": 0.5}]',
+     "a list of answers in COCO's format, not of truth"),
+    ("Annotations/a.xml", "<HRSC_Image><Img_ID>a</Img_ID></HRSC_Image>", "HRSC2016's XML"),
+    ("training/label_02/0000.txt", "0 -1 DontCare -1 -1 -10 1.5 2 3 4 -1 -1 -1 -1 -1 -1 -1\n", "KITTI's tracks"),
+    ("a.csv", "id,annotation,width,height\na,118145 6 118849 7 119553 8,704,520\n",
+     "a table of run lengths or outlines"),
+    ("a.csv", "id,class,segmentation\na,large,\nb,small,28094 3 28358 7 28623 9", "a table of run lengths or outlines"),
+    ("a.csv", "video_id,image_id,annotations\n0,0-1,\"[{'x': 559, 'y': 213, 'width': 50, 'height': 32}]\"\n",
+     "a table with several boxes in a cell"),
+    ("gt.txt", "a.ppm;774;411;815;446;11\n", "a table of pictures and numbers whose columns no known words name"),
+    ("labels.csv", 'a.jpg 950 574 1004 620 0 "car"\n',
+     "a table of pictures and numbers whose columns no known words name"),
+    ("notes.txt", "a.png is a picture of 1 2 3\n", None), ("labels.xlsx", "PK", "a spreadsheet"),
     ("annotations/a.json", '{"version": "2.0", "schema_ref": "https://darwin-public/darwin_json/2.0/schema.json"}',
      "V7's Darwin JSON"),
     ("labels.json", '{"classes": ["a"], "labels": {"a": []}}', "FiftyOne's own JSON"),
@@ -794,6 +821,106 @@ def test_a_layout_that_is_known_and_not_read_is_named(tmp_path: Path, name: str,
     with pytest.raises(DataError, match="holds no data set of a known format; it holds 1 picture") as said:
         open_dataset(tmp_path)
     assert (f"{name} is {what}, which is not read" in said.value.problem) == (what is not None)
+
+
+def test_tracks_of_kitti_are_no_folders_of_classes(tmp_path: Path) -> None:
+    for k in range(4):
+        noise(tmp_path / f"training/image_02/{k // 2:04d}/{k % 2:06d}.png", H, W, seed=k)
+    for k in range(2):
+        put(tmp_path / f"training/label_02/{k:04d}.txt", "0 1 Car 0 0 -1.57 3 4 20 18 1.5 1.6 3.9 -2 1.7 20 -1.6\n")
+    with pytest.raises(DataError, match="training/label_02/0000.txt is KITTI's tracks, which is not read"):
+        opened(tmp_path)
+
+
+def test_numbers_of_yolo_may_have_a_decimal_comma(tmp_path: Path) -> None:
+    for k, own in enumerate(pictures(tmp_path)):
+        put(tmp_path / f"labels/{k}.txt", yolo(own).replace(".", ","))
+    put(tmp_path / "classes.txt", "bolt\nnut\n")
+    held(opened(tmp_path))
+    put(tmp_path / "labels/0.txt", "0 0,5 0.5 0,25 0,25\n")  # which of the two parts numbers is not known
+    put(tmp_path / "labels/1.txt", "0 0,5,0,5 0,25,0,25\n")
+    data = opened(tmp_path)
+    assert len(data) == 4 and sorted(f.problem[-16:] for f in data.faults) == [" are not numbers"] * 2
+
+
+@pytest.mark.parametrize("every", [False, True])
+def test_objects_of_voc_within_another_element_are_no_background(tmp_path: Path, every: bool) -> None:
+    """FAIR1M's <objects>, beside pictures whose objects stand where VOC has them."""
+    for k, own in enumerate(pictures(tmp_path, name="JPEGImages/{}.png")):
+        text = voc(f"{k}.png", own)
+        if every or k == 2:
+            text = text.replace("<object>", "<objects><object>", 1).replace("</annotation>", "</objects></annotation>")
+        put(tmp_path / f"Annotations/{k}.xml", text)
+    said = r"2\.xml, record <objects>: holds each <object>, which is read where it stands in <annotation> itself"
+    if every:
+        with pytest.raises(DataError, match=said.replace("2", "0", 1)):
+            opened(tmp_path)
+        return
+    for more in ({}, {"drop_records": True}):  # of that picture nothing is known
+        data = opened(tmp_path, **more)
+        assert sorted(Path(data.truth(i).file).stem for i in range(len(data))) == ["0", "1", "3", "4", "5"]
+        assert [bool(re.search(said, str(f))) for f in data.faults] == [True]
+
+
+def test_a_table_parted_by_tabs_may_be_called_tsv(tmp_path: Path) -> None:
+    rows = [f'"{k}.png"\t"{NAMES[c]}"\t{a}\t{b}\t{x}\t{y}' for k, own in enumerate(pictures(tmp_path))
+            for c, a, b, x, y in own]
+    put(tmp_path / "labels.tsv", "\n".join(["filename\tclass\txmin\tymin\txmax\tymax", *rows]))
+    held(opened(tmp_path))
+    held(opened(tmp_path / "labels.tsv"))
+
+
+def test_pictures_of_a_kind_that_is_not_read_are_named(tmp_path: Path) -> None:
+    """A telephone's HEIC, beside YOLO's lines, COCO's JSON, and nothing."""
+    for k in range(3):
+        put(tmp_path / f"yolo/images/{k}.heic", b"\0\0\0\x18ftypheic")
+        put(tmp_path / f"coco/images/{k}.heic", b"\0\0\0\x18ftypheic")
+        put(tmp_path / f"bare/{k}.heic", b"\0\0\0\x18ftypheic")
+        put(tmp_path / f"yolo/labels/{k}.txt", yolo(objects(k)))
+    put(tmp_path / "yolo/classes.txt", "bolt\nnut\n")
+    put(tmp_path / "coco/annotations.json", coco([(f"{k}.jpg", objects(k)) for k in range(3)]))
+    for name, first in (("yolo", "images/0.heic"), ("coco", "images/0.heic"), ("bare", "0.heic")):
+        with pytest.raises(DataError, match=f"3 pictures are of a kind that is not read, the first {first}: save them"):
+            opened(tmp_path / name)
+
+
+@pytest.mark.parametrize(("raw", "said"), [
+    ('{"images": [1,}, "notes": "of a tool"}', "is no JSON .* at line 1, column 15"), ('// by hand\n{"images": [], "annotations": []}', "line 1"),
+    ('{"images": [], "annotations": []}'.encode("utf-16"), "annotations.json is a JSON in UTF-16")])
+def test_a_json_that_is_none_is_told(tmp_path: Path, raw: Any, said: str) -> None:
+    pictures(tmp_path, 2)
+    put(tmp_path / "annotations.json", raw)
+    with pytest.raises(DataError, match=said):
+        opened(tmp_path)
+
+
+def test_maps_of_numpy_are_named(tmp_path: Path) -> None:
+    pictures(tmp_path, 2)
+    (tmp_path / "masks").mkdir()
+    np.save(tmp_path / "masks/0.npy", np.zeros((H, W), np.uint8))
+    with pytest.raises(DataError, match="masks/0.npy is a map in NumPy's format"):
+        opened(tmp_path)
+
+
+def test_pictures_of_another_ending_are_named_where_none_is_there(tmp_path: Path) -> None:
+    put(tmp_path / "annotations.json", coco([(f"{k}.jpg", own) for k, own in enumerate(pictures(tmp_path))]))
+    with pytest.raises(DataError, match=r"0\.jpg; images/0\.png is: write the ending of the pictures into the annotat"):
+        opened(tmp_path)
+
+
+@pytest.mark.parametrize(("head", "cells"), [
+    ("frame,xmin,xmax,ymin,ymax,class_name", lambda n, c, a, b, x, y: (n, a, x, b, y, c)),
+    ("Filename;Annotation tag;Upper left corner X;Upper left corner Y;Lower right corner X;Lower right corner Y",
+     lambda n, c, a, b, x, y: (n, c, a, b, x, y)),
+    ("patientId,x,y,width,height,label", lambda n, c, a, b, x, y: (n, a, b, x - a, y - b, c)),
+    ("img_path,x1,y1,x2,y2,class", lambda n, c, a, b, x, y: (f"images/{n}", a, b, x, y, c))])
+def test_columns_as_published_tables_call_them(tmp_path: Path, head: str, cells: Any) -> None:
+    """Udacity's driving, LISA's signs, RSNA's pneumonia."""
+    part = ";" if ";" in head else ","
+    rows = [part.join(map(str, cells(f"{k}.png", NAMES[c], *at))) for k, own in enumerate(pictures(tmp_path))
+            for c, *at in own]
+    put(tmp_path / "labels.csv", "\n".join([head, *rows]))
+    held(opened(tmp_path))
 
 
 @pytest.mark.parametrize("name", ["labels.jsonl", "labels.ndjson", "boxes.manifest", "boxes.tsv"])

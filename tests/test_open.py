@@ -320,10 +320,10 @@ def test_an_archive_is_to_be_unpacked(tmp_path: Path) -> None:
 
 def test_every_option_is_told_by_its_readers(tmp_path: Path) -> None:
     """Each option of the command line is one of a reader, and each of a reader can be typed, but for two old names; how
-    data is divided is no reader's."""
+    data is divided, and what becomes of a record that cannot be read, is no reader's."""
     known = {k for m in FORMATS.values() for k, p in inspect.signature(m.read).parameters.items()
              if p.kind is p.KEYWORD_ONLY} - {"split"}
-    assert {o.name for o in OPTIONS} - {"split_file", "train_split"} == known - {"which", "categories"}
+    assert {o.name for o in OPTIONS} - {"split_file", "train_split", "drop_records"} == known - {"which", "categories"}
 
 
 def test_pictures_that_are_trained_on_and_measured_are_told(tmp_path: Path) -> None:

@@ -228,6 +228,32 @@ def test_windows_beyond_the_picture_say_nothing() -> None:
     assert out.any() and (scores[out] == 0).all() and (scores[~out] > 0).all()
 
 
+def test_a_picture_thinner_than_the_windows_stride_is_seen_by_the_nearest() -> None:
+    """A picture of 640 x 40 is 128 x 8 in a letterbox of 128, and no window of 24 has its middle in it."""
+    torch.manual_seed(0)
+    model = tiny(border=0, scales=(1.0,))
+    raw = model(torch.rand(3, 3, 64, 64))
+    middle = bx.centre_size(raw.windows)[0]
+    first = middle[:, 1].min()
+    assert first > 4
+    inside = raw.inside(torch.tensor([[4.0, 64.0], [4.0, 4.0], [64.0, 64.0]]))
+    assert inside[0].tolist() == ((middle[:, 1] == first) & (middle[:, 0] < 64)).tolist() and inside[0].sum() > 1
+    assert inside[1].sum() == 1 and (middle[inside[1]] == middle.amin(0)).all()
+    assert inside[2].tolist() == (middle < 64).all(1).tolist()
+
+
+def test_weak_localisation_learns_from_thin_pictures() -> None:
+    """Its loss was not a number where no window counted."""
+    torch.manual_seed(0)
+    model = stemma.build("localization-for-free", preset="small", classes=2)
+    targets = Targets(torch.tensor([[[2.0, 1, 60, 7]]] * 2), torch.tensor([[0], [1]]))
+    loss = model.loss(Batch(torch.rand(2, 3, 128, 128), targets, s := torch.tensor([[8.0, 128.0], [3.0, 5.0]]), s,
+                            torch.arange(2)))
+    assert torch.isfinite(loss["presence"])
+    found = model.predict(torch.rand(2, 3, 128, 128), s)
+    assert torch.isfinite(found.scores).all() and (found.scores > 0).all()
+
+
 # ---------------------------------------------------------------- learning
 
 

@@ -66,6 +66,26 @@ def evaluated(said: dict[str, Any]) -> None:
               f"pictures as they were, the same told no picture but the sentence, and an untrained net, both on "
               f"{said['untrained']['edits']}")
     out.print(f"[dim]{'; '.join(f'{COLUMNS[k][0]}: {COLUMNS[k][1]}' for k in measures)}[/]")
+    if turns := said.get("in_turn"):
+        _in_turn(turns)
+
+
+def _in_turn(said: dict[str, Any]) -> None:
+    """What becomes of sessions, where one edit follows upon another."""
+    words = {"alone": "each from the true picture", "all": "each from what was made", "final": "the last of these"}
+    measures = {"right": "made", "l1": "L1", "l2": "L2", "alike": "alike"}
+    there = [k for k in measures if k in said["all"]]
+    t = table("turns", "edits", *(measures[k] for k in there), "L1 as it was",
+              numbers=("edits", *(measures[k] for k in there), "L1 as it was"))
+    for k, name in words.items():
+        t.add_row(name, str(said[k]["edits"]), *(number(said[k].get(m)) for m in there), number(said["copy"][k]["l1"]))
+    for row in said["by_turn"]:
+        t.add_row(f"  turn {row['turn']}, from what was made", str(row["all"]["edits"]),
+                  *(number(row["all"].get(m)) for m in there), "")
+    show(t)
+    out.print(f"[dim]{many(said['sessions'], 'session')} of edits that follow upon each other. made: all that changed "
+              "since the first picture did; L1, L2: mean distance of a colour (0 to 1) and its square from the picture "
+              "that it should be" + ("; alike: cosine of CLIP's features of both" if "alike" in there else "") + "[/]")
 
 
 def import_diffusers(

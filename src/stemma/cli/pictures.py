@@ -34,7 +34,7 @@ def evaluated(result: dict[str, Any]) -> None:
         _explained(explained)
     if result.get("timed_by") == "processor":
         out.print("[dim]images_per_second is of processor time: the machine was busy, and the clock could not be "
-                  "trusted[/]", soft_wrap=True)
+                  "trusted[/]")
     if per_class:
         keys = fitting(list(dict.fromkeys(k for row in per_class.values() for k in row))[:6],
                        [max(per_class, key=len)])  # --json has them all
@@ -56,7 +56,7 @@ def _explained(rules: list[dict[str, Any]]) -> None:
     same = [r["rule"] for r in rules if r["same"]]
     out.print(f"their numbers come out by: {escape('; '.join(same))}" if same else
               "their numbers come out by none of these rules alone: other detections, other truth, or two rules at "
-              "once (docs/differences.md)", soft_wrap=True)
+              "once (docs/differences.md)")
 
 
 def plain(found: list[dict[str, Any]]) -> list[dict[str, Any]]:

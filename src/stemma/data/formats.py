@@ -9,6 +9,7 @@ import re
 import tarfile
 import zipfile
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from types import ModuleType
@@ -20,7 +21,7 @@ from ..core.samples import Classes, DataError, Dataset
 from . import around, division
 from .classes import folders
 from .files import NOTES, SPLIT_OF, SPLITS, Unused, class_file, split_name, unused
-from .images import packed_in, subfolders, walk, walked_once
+from .images import packed_in, subfolders, unread_in, walk, walked_once
 from .options import flag_of
 from .readers import (
     bdd100k,
@@ -60,6 +61,7 @@ LABELS = "labels:"  # before a part of a mixture of which the labels of whole pi
 _SCENES = re.compile(r"(scenes|crowds)(?::(\d{1,5})(?::(\d{1,8}))?)?")
 # IoU above .5 in 45 % of the pictures
 _CROWDS: dict[str, Any] = {"objects": (6, 24), "sizes": (0.12, 0.2), "overlap": 0.85, "crowd": 1.0, "visible": 0.2}
+_SMALL = 1 << 26  # bytes of a JSON that is looked into to say what is wrong with it
 _SCENES_COUNT = {"train": 2000, "val": 200, "test": 200}
 _LOOKED = (
     "COCO (*.json or annotations/*.json with images and annotations), Pascal VOC (Annotations/*.xml), YOLO (data.yaml, "
@@ -150,12 +152,25 @@ def _unknown(path: Path) -> DataError:
     if beside := walk(path, NOTES)[:4]:
         several = "hold" if len(beside) > 1 else "holds"
         holds += f"; {', '.join(beside[:3])}{', ...' if len(beside) > 3 else ''} {several} none that is known"
+        if (wrong := _no_json(path, beside)) is not None:
+            return DataError(wrong.file, wrong.problem, wrong.mend, wrong.record, wrong.field)
         tool = "If a labelling tool wrote them, export COCO's JSON from it. "
-    if packed:
+    if packed or (packed := unread_in(path)):
         return DataError(str(path), f"holds no data set of a known format{holds}", packed, field="format")
     return DataError(str(path), f"holds no data set of a known format{holds}", tool + "Where folders have other names, "
                      f"say --format, {flag_of('labels')} and {flag_of('images')}. Looked for: {_LOOKED}",
                      field="format")
+
+
+def _no_json(path: Path, names: Iterable[str]) -> DataError | None:
+    """What is wrong with the first of the JSON files `names` that is none; large ones are not looked into."""
+    for name in names:
+        if name.lower().endswith(".json") and (path / name).stat().st_size < _SMALL:
+            try:
+                documents.load_json(path / name)
+            except DataError as e:
+                return e
+    return None
 
 
 @walked_once()
@@ -206,7 +221,7 @@ def call(function: Any, where: Path, *given: Any, **options: Any) -> Any:
     if unknown:
         allowed = sorted(k for k, p in known.items() if p.kind is p.KEYWORD_ONLY and k != "split" and flag_of(k) != k)
         raise DataError(str(where), f"the option '{flag_of(unknown[0])}' is unknown to this format",
-                        f"it has {', '.join(flag_of(k) for k in [*allowed, 'split_file'])}")
+                        f"it has {', '.join(flag_of(k) for k in [*allowed, 'split_file', 'drop_records'])}")
     collecting = gc.isenabled()
     gc.disable()  # a document of a million records holds no cycles; searching it for them doubles the time of reading
     try:
@@ -222,10 +237,10 @@ def call(function: Any, where: Path, *given: Any, **options: Any) -> Any:
 def drafts_at(path: Path, module: ModuleType, **options: Any) -> dict[str, Callable[[], Draft]]:
     """split -> what reads it: the data's own splits, or those that `split_file` says, or where there is one alone those
     that its folders or lists say. Raises DataError."""
-    files = options.pop("split_file", None)
+    drop, files = bool(options.pop("drop_records", False)), options.pop("split_file", None)
     own = call(module.splits, path, **options)
     reads: dict[str, Callable[[], Draft]] = division.as_train({
-        s: partial(call, module.read, path, own[s], split=s, **options) for s in own})
+        s: partial(_read, module, path, own[s], drop, split=s, **options) for s in own})
     root = path if path.is_dir() else coco.data_root(path)
     if files is None and (len(own) > 1 or not any(map(division.may_say, {root, *_told(root, **options)}))):
         return reads
@@ -242,6 +257,11 @@ def drafts_at(path: Path, module: ModuleType, **options: Any) -> dict[str, Calla
     draft: Draft = next(iter(reads.values()))()
     parts = division.divide(draft, path, [files] if isinstance(files, (str, Path)) else list(files))
     return {s: partial(draft.images, at) for s, at in parts.items()}
+
+
+def _read(module: ModuleType, path: Path, source: Any, drop: bool, **options: Any) -> Draft:
+    draft: Draft = call(module.read, path, source, **options)
+    return replace(draft, drop=drop)
 
 
 def _told(root: Path, images: str | Path | None = None, **_: Any) -> list[Path]:
@@ -273,6 +293,7 @@ def open_at(
         return _scenes(str(where), split, classes, options)
     path, module = module_of(where, format)
     own = drafts_at(path, module, **options)
+    options.pop("drop_records", None)
     wanted = split if split in own else SPLIT_OF.get(split.lower(), split.lower())
     source, part = _choose(path, own, wanted, split)
     if (module in (coco, panoptic) and classes is None and on_fault != "report" and len(own) > 1

@@ -24,6 +24,7 @@ from PIL import Image, UnidentifiedImageError
 
 from stemma.core.outputs import JOURNAL, predicted
 from stemma.core.samples import DataError
+from stemma.core.sentence import many
 
 from .options import spelled
 
@@ -35,6 +36,8 @@ SUFFIXES = frozenset({  # every kind that Pillow opens by itself
     ".vda", ".vst", ".pcx", ".dcx", ".dds", ".sgi", ".rgb", ".rgba", ".bw", ".qoi", ".ico", ".icns", ".cur", ".im",
     ".msp", ".xbm", ".xpm", ".psd", ".ras", ".fits", ".fit", ".blp", ".fli", ".flc", ".ftc", ".ftu", ".gbr", ".pxr",
 })  # but .pcd, which is a cloud of points more often than a Photo CD
+UNREAD = frozenset({".heic", ".heif", ".jxl", ".jxr", ".cr2", ".cr3", ".nef", ".arw", ".dng", ".orf", ".raf", ".rw2",
+                    ".exr", ".hdr", ".svg"})  # pictures that Pillow does not open
 ROOMS = frozenset({"images", "image", "imgs", "img", "pictures", "photos", "jpegimages", "annotations", "annots", "ann",
                    "labels", "masks", "mask", "maps", "gt"})  # folders of pictures and of labels within a data set
 _WIDE = (  # kinds that may hold more than 8 bits
@@ -397,6 +400,13 @@ def walk(folder: str | Path, suffixes: Iterable[str] = SUFFIXES, follow_links: b
     wanted = frozenset(suffixes)
     return sorted(inner + n for at, inner, of in _WALKED.get()(os.fspath(folder), follow_links)
                   for n in _data_in(at, of, wanted))
+
+
+def unread_in(folder: str | Path) -> str:
+    """What is said of pictures below a folder that are of no kind that is read; "" where none are there."""
+    found = walk(folder, UNREAD)
+    return (f"{many(len(found), 'picture is', 'pictures are')} of a kind that is not read, the first {found[0]}: save "
+            f"{'it' if len(found) == 1 else 'them'} as JPEG or PNG" if found else "")
 
 
 Room = tuple[str, str, dict[str, list[str]]]

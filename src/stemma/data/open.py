@@ -49,8 +49,8 @@ def open_dataset(
     file names, a missing val is a tenth of train, and "all" is the whole of data of one split. `on_fault`: "mend" what
     is safe, warning once; "refuse" any fault; "report" collects them in `.faults` (the doctor's way). `classes`: a list
     the labels must fit by name, such as a checkpoint's. Other options go to the format's
-    reader: images, labels, maps, names, split_file, one_based, follow_links, encoding (`data.options`). `train_split`:
-    what "train" means.
+    reader: images, labels, maps, names, split_file, one_based, drop_records, follow_links, encoding (`data.options`).
+    `train_split`: what "train" means.
     Raises DataError.
     """
     wanted = options.pop("train_split", None)

@@ -35,6 +35,8 @@ OPTIONS = (
            "Whether Pascal VOC's corners count pixels from 1. Seen from the corners when not said."),
     Option("train_split", "--train-split", "NAME", "The split to train on: one of the data's own, or trainval, "
            "which is train and val together where there is none of that name."),
+    Option("drop_records", "--drop-records", "", "Where a record cannot be read as an object (a line, a point, a box "
+           "without extent), leave out it alone and keep its picture: what it marks counts as background."),
     Option("follow_links", "--follow-links", "", "Read what lies behind links that lead out of the data folder."),
     Option("people", "--people", "KIND", "Of CrowdHuman, CityPersons and Caltech, which boxes: full, visible (what can "
            "be seen), or CrowdHuman's head."),

@@ -21,12 +21,15 @@ from stemma.core.samples import IGNORE, Classes, DataError, Info, Points, Sample
 
 from .images import check_name, looked_into, read_image
 from .misread import Spelt
-from .options import spelled
+from .options import flag_of, spelled
 from .readers import rle
 from .readers.segments import Segments
 
 OnFault = Literal["mend", "refuse", "report"]
-OUT = "the picture is left out"  # the mend of a record that cannot be read as the object that it may stand for
+OUT = "the picture is left out"  # the mend of annotations of a picture that cannot be read
+# of one record that cannot be read as the object that it may stand for; and what is said where it alone is left out
+ONE_OUT = f"{OUT}; {flag_of('drop_records')} leaves out this record alone"
+DROPPED = "the record is left out, and what it marks counts as background"
 
 
 class DataWarning(UserWarning):
@@ -171,7 +174,9 @@ class Draft:
     layers: Layers | None = None
     counted: bool = True  # objects are in the table; False: they are found in the maps, one picture at a time
     follow_links: bool = False
-    out: set[int] = field(default_factory=set)  # pictures of which an object cannot be read: they are left out
+    out: set[int] = field(default_factory=set)  # pictures of which a record cannot be read: they are left out
+    lost: set[int] = field(default_factory=set)  # those of them of which nothing can be read
+    drop: bool = False  # a record that cannot be read as an object is left out alone, and its picture stays
     notes: list[str] = field(default_factory=list)  # how the data is read where that could be doubted; said once
     used: set[str] = field(default_factory=set)  # files that were read besides pictures and maps
     sized: bool = True  # the source says the sizes of the pictures
@@ -188,6 +193,7 @@ class Draft:
         new = {int(old): k for k, old in enumerate(keep)}
         there = {"", *(self.table.files[k] for k in new)}
         return replace(self, table=self.table.images(keep), out={new[i] for i in self.out if i in new},
+                       lost={new[i] for i in self.lost if i in new},
                        faults=[f for f in self.faults if f.picture in there], notes=list(self.notes))
 
 

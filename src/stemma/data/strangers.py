@@ -9,6 +9,7 @@ from .readers.pages import head
 
 MEDICAL = "write its slices as PNG or TIFF, and its masks beside them"
 COCO = "write its objects as COCO's JSON"
+TABLE = "write a line a box, in pixels: filename,class,xmin,ymin,xmax,ymax"
 UNPACK = "write the pictures as files, and their boxes as COCO's JSON or as the lists of metadata.jsonl"
 CITYSCAPES = "make COCO's panoptic JSON of them with cityscapesscripts' createPanopticImgs.py"
 WHOLE = ("for classes put the pictures into a folder a class, or write a train.txt with a path and a class a line; for "
@@ -20,7 +21,18 @@ KNOWN = (
     ("TensorFlow's records", r"\.(tf)?records?", rb"", "export COCO's JSON from what wrote them"),
     ("Ultralytics' NDJSON", r"\.ndjson", rb'"type"\s*:\s*"(dataset|image)"', "export the YOLO folder"),
     ("an NDJSON of a labelling tool", r"\.ndjson", rb"", "export COCO's JSON"),
-    ("V7's Darwin JSON", r"\.json", rb'darwin_json|darwin-public|"slot_name"\s*:', "export COCO's JSON"),
+    ("a JSON in UTF-16", r"\.json", rb"^(\xff\xfe|\xfe\xff)", "save it in UTF-8"),
+    ("a map in NumPy's format", r"\.npy", rb"^\x93NUMPY", "write each map as a PNG of its numbers, of 8 or 16 bits"),
+    ("V7's Darwin JSON", r"\.json", rb'darwin_json|darwin-public|"(slot_name|workview_url)"\s*:', "export COCO's JSON"),
+    ("EuroCity Persons' JSON", r"\.json", rb'"identity"\s*:\s*"frame"', COCO),
+    ("Mapillary's JSON of traffic signs", r"\.json", rb'"ispano"\s*:', COCO),
+    ("DeepFashion2's JSON", r"\.json", rb'"item1"\s*:\s*\{', COCO),
+    ("Visual Genome's objects", r"\.json", rb'"objects"\s*:\s*\[\s*\{[^{}]*"names"\s*:', COCO),
+    ("a JSON of pictures by name (TT100K, TextOCR, COCO-Text)", r"\.json", rb'"imgs"\s*:\s*\{', COCO),
+    ("a list of answers in COCO's format, not of truth", r"\.json", rb'^\s*\[\s*\{[^{}]*"image_id"[^{}]*"score"\s*:',
+     "put the JSON of images, annotations and categories there"),
+    ("HRSC2016's XML", r"\.xml", rb"<HRSC_Image>", COCO),
+    ("KITTI's tracks", r"(^|/)label_02/\d+\.txt", rb"^\d+ -?\d+ [A-Za-z]\S* ", COCO),
     ("FiftyOne's own JSON", r"labels\.json", rb'^\s*\{\s*"(classes|labels)"', "export it as COCODetectionDataset or "
      "YOLOv5Dataset"),
     ("MOTChallenge's tables", r"(^|/)gt/gt\.txt", rb"", "write the boxes of its frames as COCO's JSON, or as a CSV of "
@@ -42,7 +54,7 @@ KNOWN = (
     ("SageMaker's manifest", r"\.(manifest|jsonl)", rb'"source-ref"', COCO),
     ("Vertex AI's list of boxes", r"\.jsonl", rb'"imageGcsUri"\s*:', COCO),
     ("Vertex AI's table of boxes", r"\.csv", rb"(?i)^.{0,3}((training|train|validation|test|unassigned),)?gs://[^,\n]*,"
-     rb"[^,\n]*,[\d.]+,[\d.]+,", "write a line a box, in pixels: filename,class,xmin,ymin,xmax,ymax"),
+     rb"[^,\n]*,[\d.]+,[\d.]+,", TABLE),
     ("Azure ML's list of boxes", r"\.jsonl", rb'"(topX|image_details)"\s*:', COCO),
     ("Prodigy's list", r"\.jsonl", rb'"(spans|_input_hash)"\s*:', COCO),
     ("Turi Create's table", r"\.csv", rb'"coordinates""?\s*:|\'coordinates\'\s*:', "write a line a box: "
@@ -58,6 +70,9 @@ KNOWN = (
      "PNG map a picture"),
     ("a table with several boxes in a cell", r"\.csv", rb"(?i)^[^\n]*,\s*predictionstring", "write a line a box: "
      "filename,class,xmin,ymin,xmax,ymax"),
+    ("a table with several boxes in a cell", r"\.csv", rb"""\[\s*\{\s*['"]{1,2}x(min)?['"]{1,2}\s*:""", TABLE),
+    ("a table of run lengths or outlines", r"\.csv", rb"(?m)^[^\n]*[,;]\"?\d+ \d+( \d+ \d+){2,}\"?\s*([,;]|$)",
+     "write its masks as COCO's JSON, or as a PNG map a picture"),
     ("Labelbox's JSON", r"\.json", rb'"External ID"|"Labeled Data"|"data_row"\s*:', COCO),
     ("Scale's JSON (Nucleus)", r"\.jsonl?", rb'"reference_id"|"annotation_id"', COCO),
     ("a language model's JSONL", r"\.jsonl", rb'"(suffix|messages|conversations)"\s*:', "export COCO's JSON"),
@@ -85,13 +100,17 @@ KNOWN = (
     ("a table of classes or captions of whole pictures", r"\.(csv|tsv|txt)", rb"(?i)^\W{0,4}(image|img|file|path|"
      rb"picture|photo|id)\w*\W{0,2}[,;\t|]\W{0,2}(label|class|categor|caption|tag|text|comment)[\w ]*\W*?\n", WHOLE),
     ("a list of classes or captions of whole pictures", r"\.jsonl?", rb'(?i)"(image|img|file|path)\w*"\s*:\s*"[^"]*"'
-     rb'\s*,\s*"(label|class|categor|caption|tag|text)\w*"\s*:', WHOLE),
+     rb'\s*,\s*"(label|class|categor|caption|tag|text)\w*"\s*:\s*\[?\s*["\d]', WHOLE),
     ("Cityscapes' polygons", r"_gt(Fine|Coarse)_polygons\.json", rb"", CITYSCAPES),
     ("a map of Cityscapes", r"_gt(Fine|Coarse)_labelIds\.png", rb"", CITYSCAPES),
     ("VoTT's JSON", r"\.(json|vott)", rb'"videoSettings"|"assets"\s*:|"asset"\s*:', "export it as Pascal VOC or CSV"),
+    ("a table of pictures and numbers whose columns no known words name", r"\.(txt|csv|tsv)", rb"(?mi)^[^\n;,\t ]*\."
+     rb"(jpe?g|png|ppm|bmp|tiff?|webp)\b[^\n]*?([;,\t ]-?\d+(\.\d+)?){4}", TABLE),
+    ("a spreadsheet", r"\.(xlsx?|ods)", rb"", "save it as CSV, a line a box: filename,class,xmin,ymin,xmax,ymax"),
 )
 _ENDS = (".dcm", ".nii", ".gz", ".tfrecord", ".tfrecords", ".record", ".records", ".ndjson", ".json", ".vott", ".txt",
-         ".csv", ".tsv", ".jsonl", ".parquet", ".arrow", ".manifest", ".png", ".geojson", ".mat")
+         ".csv", ".tsv", ".jsonl", ".parquet", ".arrow", ".manifest", ".png", ".geojson", ".mat", ".xml", ".npy",
+         ".xlsx", ".xls", ".ods")
 FEW = 200  # files that are looked into
 HEAD = 1 << 14
 

@@ -1,6 +1,6 @@
 """A draft becomes a data set: its pictures, boxes and masks are judged in whole columns, what is safe is mended and the
 rest refused. Axes: I pictures, O objects of all pictures, M boxes of a block. No object is dropped from a picture that
-stays: what is not known to be an object would be trained as background.
+stays unless that is told (`drop_records`): what is not known to be an object would be trained as background.
 """
 from __future__ import annotations
 
@@ -15,12 +15,14 @@ import numpy as np
 from stemma.core.samples import IGNORE, Classes, DataError, Info
 from stemma.core.sentence import many
 
-from .images import ROOMS, Header, cut_to_8_bits, header, packed_in, perhaps_wide, white_of
+from .images import ROOMS, Header, cut_to_8_bits, header, packed_in, perhaps_wide, unread_in, walk, white_of
 from .misread import SHARE, masks_misread, misread
 from .options import spelled
 from .readers import rle
 from .readers.sound import apart, blocks, judged, mask_faults
 from .records import (
+    DROPPED,
+    ONE_OUT,
     OUT,
     Draft,
     Fault,
@@ -39,13 +41,10 @@ _LOSES = ("path", "unreadable image")
 
 
 def vet(
-    t: Table, root: Path, follow_links: bool = False, out: Iterable[int] = ()
+    t: Table, root: Path, follow_links: bool = False, out: Iterable[int] = (), drop: bool = False
 ) -> tuple[Table, list[Fault]]:
     """Faults of a table's pictures and boxes, and the table with the safe ones mended.
-    `out`: pictures of which an object cannot be read.
-
-    No object is dropped from a picture that stays: what is not known to be an object would be trained as background.
-    """
+    `out`: pictures of which an object cannot be read. `drop`: as for `vet_boxes`."""
     faults: list[Fault] = []
     folder = Folder(root, follow_links)
     keep = np.ones(len(t.files), dtype=bool)
@@ -92,7 +91,7 @@ def vet(
     if not keep.all():
         at = np.flatnonzero(keep)
         t, lost = t.images(at), lost[at]
-    t, more = vet_boxes(t, lost)
+    t, more = vet_boxes(t, lost, drop)
     return t, faults + more
 
 
@@ -108,11 +107,12 @@ def _alike(t: Table, one: int, two: int) -> bool:
     return np.array_equal(rows[0], rows[1], equal_nan=True)
 
 
-def vet_boxes(t: Table, out: np.ndarray) -> tuple[Table, list[Fault]]:
+def vet_boxes(t: Table, out: np.ndarray, drop: bool = False) -> tuple[Table, list[Fault]]:
     """Faults of the boxes and masks alone, the table without the pictures of which a box cannot be meant (NaN, without
     extent, outside the picture) and those that are `out` (bool, I). Such a
     box is taken from the object's mask where that is sound; broken masks fall back to the box. A crowd without extent
-    or outside its picture is left out alone: within the picture it hides nothing."""
+    or outside its picture is left out alone: within the picture it hides nothing; so is a click (`_clicks`).
+    `drop`: every such box is left out alone, and its picture stays."""
     faults: list[Fault] = []
     b = t.boxes
     doubt = np.flatnonzero(~t.sound)
@@ -134,16 +134,21 @@ def vet_boxes(t: Table, out: np.ndarray) -> tuple[Table, list[Fault]]:
     drawn = np.zeros(len(b), dtype=bool)
     drawn[list(around)] = True
     aside = (flat | gone) & t.crowd & ~drawn & ~_masked_inside(t, (flat | gone) & t.crowd)
+    clicks = _clicks(t, flat & ~aside & ~drawn, broken | flat | gone)
     for rows, problem, kind in (
         (broken, "the box {box} is not made of finite numbers", "box not finite"),
         (flat, "the box {box} has no extent", "degenerate box"),
         (gone, "the box {box} lies outside the picture of {w} x {h}", "box outside"),
     ):
-        say(rows & ~aside & ~drawn, problem, OUT, kind)
+        say(rows & ~aside & ~drawn & ~clicks, problem, DROPPED if drop else ONE_OUT, kind)
+        say(rows & clicks, problem, "it is left out: a click marks no place", kind)
         say(rows & drawn, problem, "it is taken from the mask", kind)
         say(rows & aside, problem.replace("{box}", "{box} of what does not count"), "it is left out", kind)
     say(over, "the box {box} reaches outside the picture of {w} x {h}", "it is clipped", "box partly outside")
-    wrong = (broken | flat | gone) & ~aside & ~drawn
+    wrong = (broken | flat | gone) & ~aside & ~drawn & ~clicks
+    if drop:
+        aside, wrong = aside | wrong, np.zeros_like(wrong)
+    aside |= clicks
     if wrongs.any():
         boxes = b.copy()
         boxes[over] = np.clip(b[over], 0.0, t.sizes[t.image[over]][:, [1, 0, 1, 0]])
@@ -170,6 +175,24 @@ def vet_boxes(t: Table, out: np.ndarray) -> tuple[Table, list[Fault]]:
                 area[k] = rle.area(t.segments[k], int(h), int(w))
         t = replace(t, area=area)
     return t, faults
+
+
+def _clicks(t: Table, flat: np.ndarray, wrong: np.ndarray) -> np.ndarray:
+    """bool (O,): those of the boxes without extent, `flat`, that are a single point within their pictures, such as a
+    slip of the mouse leaves: no place is marked, and so none is taken for background without them. Not where they are
+    more than slips, over `SHARE` of the boxes of a class, nor where a picture has no other object that is not
+    `wrong`: then they may be what somebody meant to mark."""
+    b = t.boxes
+    with np.errstate(invalid="ignore"):
+        found: np.ndarray = flat & (b[:, :2] == b[:, 2:]).all(1) & (b[:, :2] > 0).all(1) & (
+            b[:, :2] < t.sizes[t.image][:, ::-1]).all(1)
+    if not found.any():
+        return found
+    c = int(t.labels.max()) + 1
+    slips = np.bincount(t.labels[found], minlength=c) <= SHARE * np.bincount(t.labels, minlength=c)
+    others = np.bincount(t.image[~wrong & ~t.crowd], minlength=len(t.files)) > 0
+    out: np.ndarray = found & slips[t.labels] & others[t.image]
+    return out
 
 
 def _around_masks(t: Table, of: np.ndarray) -> dict[int, np.ndarray]:
@@ -288,8 +311,8 @@ def finish(
     Raises DataError for what is not safe to mend, and with `on_fault="refuse"` for any fault; "report" never raises for
     faults of records.
     """
-    t, faults = vet(draft.table, draft.root, draft.follow_links, draft.out)
-    faults = draft.faults + faults
+    t, faults = vet(draft.table, draft.root, draft.follow_links, draft.lost if draft.drop else draft.out, draft.drop)
+    faults = [replace(f, mend=DROPPED) if draft.drop and f.mend == ONE_OUT else f for f in draft.faults] + faults
     if (other := _misread(draft)) is not None:
         faults.append(other)
     wrong = _nothing(draft, t, faults, split)
@@ -392,7 +415,10 @@ def _nothing(draft: Draft, t: Table, faults: list[Fault], split: str) -> Fault |
         first = draft.table.files[0]
         there = _beside(draft.root, first)
         packed = f"{found}; or " if (found := packed_in(draft.root)) else ""
-        mend = (f"{packed}put the images there or say {spelled('images')}" if there is None else
+        like = _of_another_ending(draft.root, first)
+        packed += f"{found}; or " if (found := unread_in(draft.root)) else ""
+        mend = (f"{like} is: write the ending of the pictures into the annotations" if like and there is None else
+                f"{packed}put the images there or say {spelled('images')}" if there is None else
                 f"{there} is: name {draft.root.resolve().parent}, which holds the annotations too")
         return fault("unusable split", f"none of the {n} images of split '{split}' is there",
                      f"the first one looked for is {draft.root / first}; {mend}")
@@ -419,6 +445,13 @@ def _drawn_on(picture: Header, maps: Sequence[Path]) -> tuple[int, int]:
         except DataError:
             return picture.size  # the map is told where it is read
     return picture.size
+
+
+def _of_another_ending(root: Path, name: str) -> str:
+    """A picture below the root that is called as one that is not there, but for its ending; "" where none is. It is not
+    taken for it: of one name may be a map, too."""
+    stem = Path(name).stem
+    return next((n for n in walk(root) if n != name and Path(n).stem == stem), "")
 
 
 def _beside(root: Path, name: str) -> Path | None:

@@ -18,7 +18,7 @@ import torch
 from ..core import interrupts, outputs
 from ..core.sentence import many
 from ..core.types import StemmaError, at_least
-from ..engine.running.progress import going
+from ..engine.running.progress import counting
 from ..engine.worlds import agents, dreams, lives
 from ..engine.worlds.evolve import strategy
 from ..report import charts
@@ -55,28 +55,30 @@ def study(
         chance = agents.spread_of(agents.earned(lived[:episodes]))
         record |= {"random": chance["mean"], "random_interval": chance["interval"],
                    "dream": lives.check_dream(model, replay, name, lived[: lives.FRESH])}
-    for tau in going(temperatures, "temperatures"):
-        if any(r["temperature"] == tau for r in record["rows"]):
-            continue
-        es = strategy(stage.strategy, torch.zeros_like(model.actor.flat()).double().cpu().numpy(), stage.sigma,
-                      stage.population, seed)
-        for generation in range(generations):
-            torch.manual_seed(agents.seed_of(seed, generation))
-            weights = torch.from_numpy(es.ask()).float().to(place)
-            es.tell(dreams.rollouts(model, weights, codes, stage.rollouts, stage.horizon, tau,
-                                    stage.sampled).returns.double().mean(1).cpu().numpy())
-        model.actor.load_flat(torch.from_numpy(es.mean))
-        torch.manual_seed(seed)
-        dreamt = dreams.rollouts(model, model.actor.flat()[None], codes, 256, stage.horizon, tau, stage.sampled)
-        with agents.crew_for(model, name) as crew:
-            returns, _ = agents.returns_of(model, crew, lives.seeds_of(agents.EVALUATION, seed, episodes))
-        real = agents.spread_of(returns)
-        record["rows"].append({
-            "temperature": tau, "dream": float(dreamt.returns.mean()), "dream_std": float(dreamt.returns.std()),
-            "ended": float(dreamt.ended.float().mean()),
-            "real": real["mean"], "interval": real["interval"], "std": real["std"],
-        })
-        keep(file, record)
+    left = [tau for tau in dict.fromkeys(temperatures) if all(r["temperature"] != tau for r in record["rows"])]
+    with counting("generations", len(left) * generations, rate=False) as tell:
+        for nth, tau in enumerate(left):
+            es = strategy(stage.strategy, torch.zeros_like(model.actor.flat()).double().cpu().numpy(), stage.sigma,
+                          stage.population, seed)
+            for generation in range(generations):
+                torch.manual_seed(agents.seed_of(seed, generation))
+                weights = torch.from_numpy(es.ask()).float().to(place)
+                es.tell(dreams.rollouts(model, weights, codes, stage.rollouts, stage.horizon, tau,
+                                        stage.sampled).returns.double().mean(1).cpu().numpy())
+                if tell is not None:
+                    tell(nth * generations + generation + 1)
+            model.actor.load_flat(torch.from_numpy(es.mean))
+            torch.manual_seed(seed)
+            dreamt = dreams.rollouts(model, model.actor.flat()[None], codes, 256, stage.horizon, tau, stage.sampled)
+            with agents.crew_for(model, name) as crew:
+                returns, _ = agents.returns_of(model, crew, lives.seeds_of(agents.EVALUATION, seed, episodes))
+            real = agents.spread_of(returns)
+            record["rows"].append({
+                "temperature": tau, "dream": float(dreamt.returns.mean()), "dream_std": float(dreamt.returns.std()),
+                "ended": float(dreamt.ended.float().mean()),
+                "real": real["mean"], "interval": real["interval"], "std": real["std"],
+            })
+            keep(file, record)
     record["rows"].sort(key=lambda r: r["temperature"])
     keep(file, record)
     outputs.put_text(out / "temperature.html", page(record))

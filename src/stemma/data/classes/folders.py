@@ -5,6 +5,7 @@ SPLIT/CLASS/PICTURE, CLASS/PICTURE, or train.txt, val.txt, test.txt of "path cla
 from __future__ import annotations
 
 import posixpath
+import re
 from collections import Counter
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from ..files import SPLITS, lines_of, split_name
 from ..images import ROOMS, SUFFIXES, child, listing, shown, walk
 
 _ROOMS = ROOMS | {"img_dir", "ann_dir", "leftimg8bit", "imgsfine", "gtfine", "gtcoarse"}  # names of no class
+_NUMBERED = re.compile(r"(image|label|calib|velodyne)_\d+", re.I)  # KITTI's cameras and their labels
 
 
 def counts(where: Path) -> dict[str, dict[str, int]]:
@@ -75,7 +77,7 @@ def _in(folder: Path) -> dict[str, int]:
     name of one of pictures or labels, and where all have the names of splits (train2017, val2017), or lie in such
     folders further down (leftImg8bit/train/aachen, MOT17-02/img1)."""
     below = shown(folder)
-    if {n.lower() for n in below} & _ROOMS or all(split_name(n) for n in below):
+    if (any(n.lower() in _ROOMS or _NUMBERED.fullmatch(n) for n in below) or all(split_name(n) for n in below)):
         return {}
     files = walk(folder)
     if any("/" not in f for f in files):

@@ -16,6 +16,7 @@ from . import folders, paired, published
 from .drawn import KINDS, is_drawn
 from .open import counts, is_made, open_edits, splits, weighed
 from .open import is_edits as knows
+from .sessions import sessions
 
 
 def near_miss(where: str | Path) -> DataError | None:
@@ -62,6 +63,10 @@ def examine(
         versions = sum(len(e.files) for e in data.entries)
         report.splits[name] = SplitFigures(len(data), fingerprint=data.fingerprint, classes={data.kind(0): versions},
                                            unit="pairs")
+        if turns := sessions(data):
+            report.notes.append(f"{name}: {sum(map(len, turns))} of {many(len(data), 'edit')} follow upon each other, "
+                                f"in {many(len(turns), 'session')} of up to {max(map(len, turns))} turns; `evaluate` "
+                                "measures them in turn as well")
         if len(data):
             continue
         if name != "train":

@@ -87,6 +87,12 @@ class Folder:
     def versions(self, i: int) -> int:
         return self.visits if self.visits and self.split == "train" else len(self.entries[i].files)
 
+    def ends(self, i: int) -> tuple[str, str] | None:
+        """The files of the pictures before and after; None where they are several."""
+        files = self.entries[i].files
+        before, after = (os.path.normpath(self.root / name) for name in files[0])
+        return (before, after) if len(files) == 1 else None
+
     def path(self, name: str) -> Path:
         """A file of the folder. Raises `DataError` for one that lies outside."""
         return safe_join(self.root, name, self.follow_links)

@@ -25,6 +25,7 @@ from .hard import Hard
 from .pairs import Pair, Pairs, info_of
 from .photos import Photos, are_photos
 from .restored import Restored, is_restored
+from .sessions import ends_of
 
 Tasks = tuple[tuple[str, float], ...]
 
@@ -164,6 +165,9 @@ class Joined:
             i -= len(p)
         raise IndexError(i)
 
+    def ends(self, i: int) -> tuple[str, str] | None:
+        return ends_of(*self._at(i))
+
     def kind(self, i: int) -> str:
         p, k = self._at(i)
         return p.kind(k)
@@ -203,6 +207,9 @@ class Chosen:
 
     def _pool(self, i: int) -> np.ndarray:
         return self.pools.get(i, self.index[i : i + 1])
+
+    def ends(self, i: int) -> tuple[str, str] | None:
+        return ends_of(self.base, int(self.index[i])) if len(self._pool(i)) == 1 else None
 
     def kind(self, i: int) -> str:
         return self.base.kind(int(self.index[i]))

@@ -31,7 +31,7 @@ from ..files import SPLIT_WORD, given_folder, remembered, split_name
 from ..finding import Pictures, below_common, foreign, plain_name, same_letters
 from ..images import check_name, is_plain, listing, shown
 from ..options import spelled
-from ..records import OUT, Draft, Fault, table
+from ..records import ONE_OUT, Draft, Fault, table
 from . import amodal, columns, rle
 from .documents import load_json, numbers, real, whole, write_json
 from .points import OTHER_SIGMA, points_of
@@ -527,7 +527,7 @@ def read(where: Path, source: Path, *, split: str = "", images: str | Path | Non
                 boxes[n] = around
             faults.append(Fault(said, f"annotation {number[n]} of {files[i]}", "bbox",
                                 "the box is missing" + (f" and the mask {wrong}" if wrong else ""),
-                                OUT if wrong else "it is taken from the mask", True, "no box", files[i]))
+                                ONE_OUT if wrong else "it is taken from the mask", True, "no box", files[i]))
             if wrong:
                 out.add(i)
     if turned := _turned(odd, boxes, segments):
@@ -711,8 +711,8 @@ def _belonging(
                                 "it is left out", True, "unknown image"))
         elif nothing[k]:
             i = int(image[k])
-            faults.append(Fault(said, f"{name} of {files[i]}", "bbox", "the annotation has no box and no mask", OUT,
-                                True, "broken record", files[i]))
+            faults.append(Fault(said, f"{name} of {files[i]}", "bbox", "the annotation has no box and no mask",
+                                ONE_OUT, True, "broken record", files[i]))
             out.add(i)
     at = np.flatnonzero(keep & ~nothing)
     return at, image[at], label[at], number[at], out

@@ -32,13 +32,15 @@ from .pages import Page, Shape, Source
 FORMAT = "csv"
 _NAMES = {
     "file": ("filename", "file_name", "image_id", "imageid", "image", "image_name", "imagename", "image_path", "path",
-             "img", "img_name", "file", "imgname", "fname"),
+             "img", "img_name", "file", "imgname", "fname", "img_path", "imagepath", "filepath", "file_path",
+             "image_file", "image_filename", "patientid", "frame"),
     "class": ("class", "label", "labelname", "class_name", "name", "category", "classname", "label_name",
               "categoryname", "category_name", "type", "species", "class_id", "classid", "label_id", "category_id",
-              "categoryid"),
-    **{c: (f"{c[0]}{least}", f"{c[0]}_{least}", c, side, f"b{c}", f"bbox_{c}", f"box_{c}", f"roi_{c}")
-       for c, least, side in (("x1", "min", "left"), ("y1", "min", "top"), ("x2", "max", "right"),
-                              ("y2", "max", "bottom"))},
+              "categoryid", "annotation_tag"),
+    **{c: (f"{c[0]}{least}", f"{c[0]}_{least}", c, side, f"b{c}", f"bbox_{c}", f"box_{c}", f"roi_{c}",
+           f"{corner}_corner_{c[0]}")
+       for c, least, side, corner in (("x1", "min", "left", "upper_left"), ("y1", "min", "top", "upper_left"),
+                                      ("x2", "max", "right", "lower_right"), ("y2", "max", "bottom", "lower_right"))},
     "x": ("x", "bbox_x", "box_x"), "y": ("y", "bbox_y", "box_y"), "w":
     ("w", "bbox_width", "bbox_w", "box_w", "box_width"), "h": ("h", "bbox_height", "bbox_h", "box_h", "box_height"),
     "cx": ("cx", "x_center", "xcenter", "center_x", "x_centre", "centre_x", "xc", "centerx"),
@@ -77,7 +79,7 @@ class Head:
 
 def looks_like(path: Path) -> bool:
     """Whether a CSV file or a folder holds a table of boxes."""
-    return pages.any_fits(path, _fits, ".csv") if path.is_dir() else _fits(path)
+    return any(pages.any_fits(path, _fits, e) for e in (".csv", ".tsv")) if path.is_dir() else _fits(path)
 
 
 def _fits(path: Path) -> bool:
@@ -130,7 +132,8 @@ def _numbers(cells: Sequence[str]) -> bool:
 
 def splits(where: Path, labels: str | Path | None = None, **_: Any) -> dict[str, Source]:
     """split -> its tables, by folders, names of files, or a column of theirs."""
-    found = pages.file_splits(where, _fits, ".csv", "boxes", labels)
+    ending = ".csv" if where.is_file() or labels or pages.any_fits(where, _fits, ".csv") else ".tsv"
+    found = pages.file_splits(where, _fits, ending, "boxes", labels)
     if set(found) != {"all"}:
         return found
     named = set()

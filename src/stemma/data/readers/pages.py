@@ -23,7 +23,7 @@ from ..finding import Pictures, plain_name
 from ..images import MAX_PIXELS, child, header, listing, walk
 from ..misread import Spelt
 from ..options import spelled
-from ..records import OUT, Draft, Fault, joined, table
+from ..records import ONE_OUT, OUT, Draft, Fault, joined, table
 from . import rle
 from .points import PERSON, points_named
 
@@ -341,7 +341,7 @@ def draft_of(
     return Draft(
         root, format, t, Classes(tuple(found)), kinds, hashed.hexdigest(),
         str(source.files[0] if len(source.files) == 1 else where), faults, follow_links=follow_links, out=grown.out,
-        notes=notes, used={str(p) for p in (*source.files, *used)}, points=points, spelt=spelt,
+        lost=grown.lost, notes=notes, used={str(p) for p in (*source.files, *used)}, points=points, spelt=spelt,
         unread=dict(unread),
     )
 
@@ -376,6 +376,7 @@ class _Columns:
     visible: list[float] = field(default_factory=list)
     points: list[dict[str, tuple[float, float, int]]] = field(default_factory=list)
     out: set[int] = field(default_factory=set)
+    lost: set[int] = field(default_factory=set)  # those of `out` of which nothing can be read
     renamed: list[tuple[str, str]] = field(default_factory=list)  # a page's name, and the picture of its other name
     crossed: list[tuple[str, str]] = field(default_factory=list)
     unusable: dict[str, list[tuple[int, str]]] = field(default_factory=dict)  # class -> (picture, why) of its records
@@ -390,7 +391,8 @@ class _Columns:
             others = sum(i in gone for i in self.image)
             said.append(f"no {self.word} of class {name[:60]!r} in split {split!r} can be used ({records[0][1]}), and "
                         f"{len(gone)} of {len(self.files)} pictures, with {others} of other classes, are left out for "
-                        "it: mend its records or draw boxes, or delete them in a copy if they may be background")
+                        "it: mend its records or draw boxes, or, if they may be background, say "
+                        f"{spelled('drop_records')}")
         return said
 
     @staticmethod
@@ -429,6 +431,7 @@ class _Columns:
             self.faults.append(Fault(str(page.origin), f"image {self.files[i]}", "", page.why, OUT, True,
                                      "broken record", self.files[i]))
             self.out.add(i)
+            self.lost.add(i)
         for s in page.shapes:
             self._shape(i, s, size, page, index)
 
@@ -447,7 +450,7 @@ class _Columns:
         if not s.why and box is None:
             s.why = "the object has neither a box nor a mask"
         if s.why or box is None:
-            self.faults.append(Fault(str(page.origin), record, "", s.why, OUT, True, s.kind, self.files[i]))
+            self.faults.append(Fault(str(page.origin), record, "", s.why, ONE_OUT, True, s.kind, self.files[i]))
             self.out.add(i)
             if s.name:
                 self.unusable.setdefault(s.name, []).append((i, s.why))

@@ -64,7 +64,9 @@ def read(
         of: dict[str, Page] = {}
         for name, shape, attributes in every[path]:
             page = of.setdefault(name, Page(name, (0, 0), path))
-            if shape is not None:
+            if shape is not None and "why" in shape:
+                page.why = shape["why"]
+            elif shape is not None:
                 page.shapes.append(_shape(shape, _name(attributes, key), len(page.shapes)))
                 page.shapes[-1].unread = told(attributes, (key,))
         found += of.values()
@@ -138,10 +140,7 @@ def _name(attributes: dict[str, Any], key: str | None) -> str:
 
 
 def _shape(s: dict[str, Any], name: str, k: int) -> Shape:
-    out = Shape(name, record=k, why=s.get("why", ""))
-    kind = s.get("name")
-    if out.why:
-        return out
+    out, kind = Shape(name, record=k), s.get("name")
     if kind == "rect":
         x, y, w, h = (real(s.get(c)) for c in ("x", "y", "width", "height"))
         out.box = x, y, x + w, y + h

@@ -31,7 +31,7 @@ from stemma.core.values import flag
 from ..files import class_file, class_list, class_path, given_folder, read_bytes, split_name
 from ..finding import Pictures, plain_name
 from ..images import SUFFIXES, check_name, child, listing, read_map, shown, subfolders, walk
-from ..records import OUT, Draft, Fault, joined, table, with_background
+from ..records import ONE_OUT, OUT, Draft, Fault, joined, table, with_background
 from . import colours
 
 FORMAT = "voc"
@@ -362,7 +362,8 @@ def read(
     looked = survey(where, source, trees, texts) if wanted is None or one_based is None else Survey()
     found = sorted({n.strip() for n in looked.names}) if wanted is None else wanted
     if not found:
-        raise DataError(str(where / source.annotations), "has no object in any annotation",
+        why = f"; the first that is none: {faults[0]}" if faults else ""
+        raise DataError(str(where / source.annotations), f"has no object in any annotation{why}",
                         "add annotations; there is nothing to learn")
     if len(set(found)) < len(found):
         raise DataError(str(where), "its class list names a class twice",
@@ -395,7 +396,7 @@ def read(
     sets = child(where, "ImageSets") or "ImageSets"
     draft = Draft(
         base, FORMAT, t, classes, ("boxes",), hashed.hexdigest(), said, faults, follow_links=follow_links, notes=notes,
-        out=rows.out,
+        out=rows.out, lost=rows.lost,
         used={str(where / n) for n in (*trees, *(f"{sets}/{n}" for n in walk(where / sets, {".txt"})))} | {
         str(p) for p in (class_path(where), colours.find(where)) if p}, crowds="difficult",
         unmark="write <difficult>0</difficult>", spelt="corners", unread=dict(rows.unread),
@@ -489,14 +490,23 @@ class _Rows:
         self.crowd: list[bool] = []
         self.record: list[int] = []
         self.out: set[int] = set()
+        self.lost: set[int] = set()  # those of them of which nothing can be read
         self.unread: Counter[str] = Counter()
         self._corners: list[tuple[float, float, float, float]] = []
 
     def add(self, image: int, root: ET.Element, path: str) -> None:
         for o in root:
-            if o.tag != "object" and isinstance(o.tag, str) and next(o.iter("bndbox"), None) is not None:
-                self.faults.append(Fault(path, f"<{o.tag[:40]}>", "", "holds a <bndbox> and is no <object>", OUT, True,
-                                         "broken record"))
+            if o.tag == "object" or not isinstance(o.tag, str):
+                continue
+            if next(o.iter("object"), None) is not None:  # as FAIR1M's <objects>
+                self.faults.append(Fault(path, f"<{o.tag[:40]}>", "", "holds each <object>, which is read where it "
+                                         f"stands in <{root.tag[:40]}> itself, with a <bndbox>", OUT, True,
+                                         "broken annotation"))
+                self.out.add(image)
+                self.lost.add(image)
+            elif next(o.iter("bndbox"), None) is not None:
+                self.faults.append(Fault(path, f"<{o.tag[:40]}>", "", "holds a <bndbox> and is no <object>", ONE_OUT,
+                                         True, "broken record"))
                 self.out.add(image)
         for k, o in enumerate(root.findall("object")):
             word = f"object {k}"
@@ -506,7 +516,7 @@ class _Rows:
             if not name.strip() or box is None or several:
                 field, said = (("bndbox", "several names or boxes") if several else ("name", "no class name")
                                if not name.strip() else ("bndbox", _drawn(o)))
-                self.faults.append(Fault(path, word, field, f"the object has {said}", OUT, True, "broken record"))
+                self.faults.append(Fault(path, word, field, f"the object has {said}", ONE_OUT, True, "broken record"))
                 self.out.add(image)
                 continue
             hard = False

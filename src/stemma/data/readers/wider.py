@@ -75,7 +75,7 @@ def _pages(path: Path, faults: list[Fault]) -> list[Page]:
         found.append(page)
         said = lines[at].strip() if at < len(lines) else ""
         if not said.isdecimal():
-            page.shapes.append(Shape("face", record=at, why=f"{name[:60]!r} is followed by no number of faces"))
+            page.why = f"{name[:60]!r} is followed by no number of faces (line {at})"
             continue
         at += 1
         wanted, rows = int(said), 0
@@ -85,8 +85,7 @@ def _pages(path: Path, faults: list[Fault]) -> list[Page]:
                 rows += 1
                 _face(page, lines[at - 1], at)
         if rows != wanted:
-            page.shapes.append(Shape("face", record=at, why=f"{name[:60]!r} has the number {wanted} and {rows} lines "
-                                     "of faces"))
+            page.why = f"{name[:60]!r} has the number {wanted} and {rows} lines of faces (line {at})"
     return found
 
 

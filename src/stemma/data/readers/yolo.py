@@ -26,9 +26,9 @@ from stemma.core.values import ident
 
 from ..files import SPLIT_OF, class_file, class_list, class_path, given_folder, inside, read_bytes, split_name, text_of
 from ..finding import Pictures, foreign, plain_name, same_letters
-from ..images import SUFFIXES, check_name, child, header, listing, packed_in, shown, subfolders, walk
+from ..images import SUFFIXES, check_name, child, header, listing, packed_in, shown, subfolders, unread_in, walk
 from ..options import spelled
-from ..records import OUT, Draft, Fault, table
+from ..records import ONE_OUT, OUT, Draft, Fault, table
 from .points import points_named
 
 FORMAT = "yolo"
@@ -36,6 +36,7 @@ _YAMLS = ("data.yaml", "data.yml", "dataset.yaml", "dataset.yml")
 _IMAGES = ("images", "image", "imgs", "img", "JPEGImages")
 _LABELS = ("labels", "label", "annotations", "annots", "annotation", "txt")
 _DARKNET = re.compile(r"obj_(.+)_data", re.I)
+_COMMA = re.compile(r"-?\d+,\d+")
 FAR = 2.0  # a fraction beyond this is none: the numbers are pixels
 
 
@@ -305,6 +306,8 @@ def _found(root: Path, config: Path | None, notes: tuple[str, ...], absent: list
         return {"all": source(images)}
     if walk(root, follow_links=True):
         return {"all": source("", loose=True)}
+    if other := unread_in(root):
+        raise DataError(str(config or root), "has no pictures that are read", other)
     raise DataError(str(config or root), "names no train, val or test images",
                     f"write train: images/train and val: images/val, or say {spelled('images')}")
 
@@ -543,8 +546,8 @@ def read(
             "they lie elsewhere") if bare and len(bare) == len(files) else ""
     read_files = {str(p) for p in [*used, *of, *([config] if config else []), *([said] if said else [])]}
     return Draft(root, FORMAT, t, Classes(classes), kinds, hashed.hexdigest(), str(source.config or where), faults,
-                 points=points, follow_links=follow_links, out=reader.out, notes=notes, used=read_files, hint=hint,
-                 sized=False, spelt="centre")
+                 points=points, follow_links=follow_links, out=reader.out, lost=reader.lost, notes=notes,
+                 used=read_files, hint=hint, sized=False, spelt="centre")
 
 
 def _class_path(base: Path, root: Path, source: Source, labels: Path | None) -> Path | None:
@@ -614,12 +617,15 @@ class _Lines:
     segments: list[Any] = field(default_factory=list)
     keypoints: list[np.ndarray] = field(default_factory=list)
     out: set[int] = field(default_factory=set)
+    lost: set[int] = field(default_factory=set)  # those of `out` of which nothing can be read
     notes: list[str] = field(default_factory=list)
     rows: list[_Line] = field(default_factory=list)
 
     def _leave(self, image: int, path: Path, record: str, problem: str, kind: str = "broken record") -> None:
-        self.faults.append(Fault(str(path), record, "", problem, OUT, True, kind))
+        self.faults.append(Fault(str(path), record, "", problem, ONE_OUT if record else OUT, True, kind))
         self.out.add(image)
+        if not record:
+            self.lost.add(image)
 
     def add(self, image: int, raw: bytes, path: Path) -> None:
         """The lines of one file."""
@@ -638,7 +644,7 @@ class _Lines:
             if not words:
                 continue
             try:
-                values = [float(x) for x in words[1:]]
+                values = [float(x) for x in _points_for_commas(words[1:])]
                 first = float(index.get(words[0], words[0]))
             except ValueError:
                 self._leave(image, path, f"line {number}", f"{line[:60]!r} are not numbers")
@@ -732,6 +738,12 @@ class _Lines:
         rows = np.array(values, dtype=np.float64).reshape(k, -1)
         seen = rows[:, 2:3] if rows.shape[1] == 3 else 2.0 * (rows > 0).any(1, keepdims=True)
         return np.concatenate([rows[:, :2] * np.array([w, h], dtype=np.float64) * (seen > 0), seen], 1)
+
+
+def _points_for_commas(words: list[str]) -> list[str]:
+    """Numbers with a decimal comma, as programs write them in some languages, with a point; others as they are. Of two
+    commas, or of a comma beside a point, nobody knows what it is."""
+    return [w.replace(",", ".") for w in words] if words and all(_COMMA.fullmatch(w) for w in words) else words
 
 
 def _turned(rows: Sequence[tuple[Sequence[float], int, int]]) -> int:

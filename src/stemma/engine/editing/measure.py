@@ -18,6 +18,7 @@ from ...data.editing.hard import HARD
 from ...data.editing.loading import At, mask_at, readable
 from ...data.editing.open import Tasks, mixed, restricted, spread
 from ...data.editing.pairs import ANSWERS, RESTORED, Pair, Pairs
+from ...data.editing.sessions import sessions, spread_out
 from ...metrics import edits as by
 from ...metrics.detection import box_iou
 from ...ops.edits import centre, frames, read_disc, read_mask, share_of
@@ -28,6 +29,7 @@ from ..running.places import learned_from
 from ..running.runs import Run
 from . import derive
 from .clip import Clip
+from .sessions import in_turn
 
 Made = Callable[[torch.Tensor, list[Pair], list[int]], torch.Tensor]
 FALSE = 0.25  # share of a colour from which a pixel of something that is not there counts as marked
@@ -249,7 +251,9 @@ def evaluate(
     """Measure an editor on the edits of `split` of `data`, of the kinds that it is trained on (`measure`), beside the
     picture as it was ("copy"), the sentence alone ("words": it is shown no picture) and a net that has learned nothing
     ("untrained"). clip: the folder of a CLIP that judges.
-    Of one that marks things on drawn pictures also what comes out of its masks (`derive.derived`).
+    Of one that marks things on drawn pictures also what comes out of its masks (`derive.derived`). Where edits follow
+    upon each other, also what becomes of their sessions ("in_turn": `sessions.in_turn`, with what the pictures as they
+    were would have as its "copy").
 
     Without `data`, the edits that a run was trained on. Raises `StemmaError` where none are known, for a scale that is
     no number of 0 or more, and as `open_edits` does.
@@ -259,7 +263,8 @@ def evaluate(
         raise StemmaError("name the edits to measure on with --data: drawn ones (edits:64), or a folder")
     given = text_guidance is not None or image_guidance is not None
     text, image = scales(m, text_guidance, image_guidance) if given else (None, None)
-    pairs = held_out(data, m.spec.tasks, split, limit)
+    whole = held_out(data, m.spec.tasks, split, None)
+    pairs, turns = spread(whole, limit), spread_out(sessions(whole), limit)
     device = pick_device(device)
     judge = Clip(clip, device) if clip is not None else None
     m.to(device).eval()
@@ -275,6 +280,10 @@ def evaluate(
             asked = options | by_kind(net, **options).get("mark", {})
             said |= derive.derived(derive.by_marking(net, size, device, **asked), edits,
                                    min(limit or derive.PICTURES, derive.PICTURES))
+    if turns:
+        of = {k: in_turn(whole, turns, size, made, batch, device, judge)
+              for k, made in (("all", editing(m, **options)), ("copy", copying))}
+        found["in_turn"] = of["all"] | {"copy": {k: of["copy"][k] for k in ("alone", "all", "final")}}
     return {
         "paper": m.paper.name, "task": m.paper.task_of(m.preset), "split": split, "fingerprint": pairs.fingerprint,
         "size": size, "steps": steps or m.spec.sampler.steps, "ms": 1000 * watch.seconds / max(len(pairs), 1), **found,

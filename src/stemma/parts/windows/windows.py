@@ -48,10 +48,13 @@ class WindowsRaw:
         return torch.stack([self.logits.new_full((len(self.logits),), float(v)) for v in self.image], 1)
 
     def inside(self, sizes: Tensor | None) -> Bool[Tensor, "B A"]:
-        """Whether the middle of a window lies in the picture."""
+        """Whether the middle of a window lies in the picture; where none does, as in a picture that is narrower than
+        the windows' stride, whether none is nearer to it. Every picture has one."""
         middle = bx.centre_size(self.windows)[0]
         edge = self.sizes(sizes).flip(-1)[:, None]
-        return ((middle > 0) & (middle < edge)).all(-1)
+        inside = ((middle > 0) & (middle < edge)).all(-1)
+        off = ((middle - edge).clamp(min=0) + (-middle).clamp(min=0)).square().sum(-1)
+        return torch.where(inside.any(1, keepdim=True), inside, off == off.amin(1, keepdim=True))
 
     def split(self, v: Float[Tensor, "B A *E"]) -> list[Tensor]:
         """`v` by passes."""
