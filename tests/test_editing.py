@@ -2201,10 +2201,13 @@ def test_studies_of_scales_and_steps_write_pages(tmp_path: Path) -> None:
         a, b = (next(r["background"] for r in found["rows"] if (r["text"], r["image"]) == (x["text"], x[k]))
                 for k in ("from", "to"))
         assert x["more"] == pytest.approx(b - a)
+    assert ">sentence 1<" in page and "change beside them, 0 to 1" in page
     assert "What two scales trade" in page and "data:image/png;base64," in page and page.count("<svg") >= 2
     found = editors.steps(tmp_path / "e.safetensors", "edits:16:12", tmp_path / "b", (1, 2), limit=6)
     assert [r["passes"] for r in found["rows"]] == [1, 2, 1] and all(r["ms"] > 0 for r in found["rows"])
-    assert "one pass" in (tmp_path / "b" / "steps.html").read_text()
+    page = (tmp_path / "b" / "steps.html").read_text()
+    assert "one pass" in page and "steps, by their logarithm" in page
+    assert re.findall(r'<text class="tick"[^>]*text-anchor="middle">([^<]*)<', page) == ["1", "2"]
     with pytest.raises(StemmaError, match="asked for masks and points"):
         checkpoint.save(tmp_path / "p.safetensors", editor())
         editors.steps(tmp_path / "p.safetensors", "edits:16:12", tmp_path / "c", (1,), limit=3)
