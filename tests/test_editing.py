@@ -1,6 +1,8 @@
 """Editing: what the parts are held against, drawn edits and published folders, the commands, and resume."""
 from __future__ import annotations
 
+import base64
+import io
 import json
 import re
 from dataclasses import replace
@@ -2237,6 +2239,11 @@ def test_sixty_fixed_prompts_are_held_against_runs(tmp_path: Path) -> None:
     assert sum(found["systems"][0]["right"]) <= 3 and found["systems"][0]["taught"] == ["recolour", "mirrored"]
     page = (tmp_path / "a" / "failures.html").read_text()
     assert "data:image/png;base64," in page and all(c in page for c in failures.CLASSES) and "not taught: count" in page
+    found_png = re.search(r"base64,([^\"]+)", page)
+    assert found_png is not None
+    drawn_ = np.asarray(Image.open(io.BytesIO(base64.b64decode(found_png[1]))))
+    lines = [[bool((part == 255).all()) for part in np.moveaxis(drawn_, axis, 0)] for axis in (0, 1)]
+    assert [sum(of) for of in lines] == [9 * show.GAP, 2 * show.GAP]  # ten rows of before, after and one run's
     for k, pair in enumerate(pairs):
         both = At(edits, 16).sized(pair) / np.float32(255)
         assert measure.scored(pair, *both, true[k].numpy())["right"] == 1, pair.instruction
