@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -12,6 +13,7 @@ import torch.nn.functional as F
 import torchvision
 from scipy.optimize import linear_sum_assignment
 from torch import Tensor
+from torch.utils._python_dispatch import TorchDispatchMode
 from torchvision.models.detection._utils import BoxCoder, SSDMatcher
 
 from stemma.core.part import In
@@ -216,8 +218,13 @@ def test_greedy_matching_equals_the_slow_oracle(seed: int) -> None:
     assert torch.where(state[0] == 1, index[0], -1).tolist() == want
 
 
-def test_greedy_matching_of_crowded_and_empty_pictures_equals_the_slow_oracle() -> None:
-    """Forty objects beside three and none, in one padded batch: chains of objects that want one another's boxes."""
+@pytest.mark.parametrize("compiling", [False, True])
+def test_greedy_matching_of_crowded_and_empty_pictures_equals_the_slow_oracle(
+    compiling: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Forty objects beside three and none, in one padded batch: chains of objects that want one another's boxes. In a
+    compiled graph, whose shapes are fixed, none is dropped from the list."""
+    monkeypatch.setattr(torch.compiler, "is_compiling", lambda: compiling)
     g = torch.Generator().manual_seed(1)
     low = torch.rand(90, 2, generator=g) * 40
     boxes = torch.cat([low, low + 8 + torch.rand(90, 2, generator=g) * 30], 1)
@@ -230,6 +237,30 @@ def test_greedy_matching_of_crowded_and_empty_pictures_equals_the_slow_oracle() 
         want = slow_bipartite(bx.iou(objects[i, :n], boxes), 0.5)
         assert torch.where(state[i] == 1, index[i], -1).tolist() == want
     assert not state[2].any()
+
+
+class Looked(TorchDispatchMode):
+    """How many pairs of object and box the rounds of greedy matching look at."""
+
+    pairs = 0
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        if func._schema.name == "aten::scatter_reduce" and args[4] == "amax":
+            self.pairs += args[3].numel()
+        return func(*args, **(kwargs or {}))
+
+
+def test_greedy_matching_looks_no_more_at_objects_that_have_a_box_nor_at_padding() -> None:
+    g = torch.Generator().manual_seed(0)
+    low = torch.rand(600, 2, generator=g) * 100
+    boxes = torch.cat([low, low + 8 + torch.rand(600, 2, generator=g) * 30], 1)
+    objects = boxes[torch.randint(600, (4, 120), generator=g)] + torch.randn(4, 120, 4, generator=g)
+    labels = torch.full((4, 120), -1)
+    labels[0], labels[1:, 0] = 0, 0
+    with Looked() as looked:
+        Bipartite(0.5)(Candidates(boxes.expand(4, -1, -1)), Targets(objects, labels))
+    own = (120 + 3) * 120  # the lists of all objects, once
+    assert own <= looked.pairs < 3 * own
 
 
 def test_greedy_is_neither_hungarian_nor_torchvisions() -> None:

@@ -1,6 +1,8 @@
 """Editing: what the parts are held against, drawn edits and published folders, the commands, and resume."""
 from __future__ import annotations
 
+import base64
+import io
 import json
 import re
 from dataclasses import replace
@@ -651,6 +653,19 @@ def test_checkpoints_that_cannot_be_read_are_told(tmp_path: Path, capsys: pytest
     (tmp_path / "kept").rename(tmp_path / "a/unet/diffusion_pytorch_model.safetensors")
     assert "no file at" in said(tmp_path / "nothing.safetensors")
     assert "no vocab.json in" in said(tmp_path / "a", "--tokenizer", str(tmp_path))
+    words = {n: (tmp_path / "a/tokenizer" / n).read_text() for n in ("vocab.json", "merges.txt")}
+    (tmp_path / "a/tokenizer/merges.txt").unlink()
+    assert "no merges.txt in" in (err := said(tmp_path / "a")) and "--tokenizer" in err
+    (tmp_path / "a/tokenizer/merges.txt").write_text(words["merges.txt"])
+    for broken in ("{", "[]"):
+        (tmp_path / "a/tokenizer/vocab.json").write_text(broken)
+        assert "cannot be read as CLIP's vocabulary" in said(tmp_path / "a")
+    (tmp_path / "a/tokenizer/vocab.json").write_text(json.dumps(json.loads(words["vocab.json"]) | {"zz": 100}))
+    assert "has a word of number 100, and this text encoder knows 100" in said(tmp_path / "a")
+    (tmp_path / "a/tokenizer/vocab.json").write_text(words["vocab.json"])
+    assert "faster-rcnn is no editor" in said(tmp_path / "a", "--paper", "faster-rcnn")
+    picture(tmp_path / "photo.png")
+    assert "photo.png is no file of weights" in said(tmp_path / "photo.png")
     config = tmp_path / "a/unet/config.json"
     whole = config.read_text()
     config.write_text(json.dumps(json.loads(whole) | {"use_linear_projection": True}))
@@ -661,6 +676,27 @@ def test_checkpoints_that_cannot_be_read_are_told(tmp_path: Path, capsys: pytest
     assert "config.json is no JSON object" in said(tmp_path / "a")
     config.unlink()
     assert "a folder of diffusers holds unet, vae and text_encoder" in said(tmp_path / "a")
+
+
+def test_the_vocabulary_is_named_where_it_is_needed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A checkpoint that was brought without one predicts and is measured as one that was brought with it."""
+    released(tmp_path / "a")
+    (tmp_path / "a/tokenizer").rename(tmp_path / "words")
+    for name, more in (("none", ()), ("known", ("--tokenizer", str(tmp_path / "words")))):
+        assert run(capsys, "import", "diffusers", str(tmp_path / "a"), str(tmp_path / f"{name}.safetensors"), *more)[0] == 0
+    picture(photo := tmp_path / "photo.png")
+    ask = (str(photo), "-i", "make it red", "--steps", "2", "--size", "16", "--out")
+    code, _, err = run(capsys, "predict", str(tmp_path / "none.safetensors"), *ask, str(tmp_path / "x"))
+    assert code == 2 and "say --tokenizer FOLDER" in err
+    for name, more in (("none", ("--tokenizer", str(tmp_path / "words"))), ("known", ())):
+        assert run(capsys, "predict", str(tmp_path / f"{name}.safetensors"), *ask, str(tmp_path / name), *more)[0] == 0
+    assert (tmp_path / "none/photo-edited.png").read_bytes() == (tmp_path / "known/photo-edited.png").read_bytes()
+    m = bring.bring(tmp_path / "a")
+    measure.reading(m, tmp_path / "words")
+    assert m.text.tokens(["ab"]).tolist() == bring.bring(tmp_path / "a", tokenizer=tmp_path / "words").text.tokens(
+        ["ab"]).tolist()
+    with pytest.raises(StemmaError, match="reads sentences without a vocabulary"):
+        measure.reading(checkpoint.build("instruct-pix2pix", "small"), tmp_path / "words")
 
 
 # ---------------------------------------------------------------- drawn edits
@@ -883,6 +919,7 @@ def test_a_list_of_edits_is_read_whatever_wrote_it(tmp_path: Path, file: str, li
         data = open_edits(tmp_path, split)
         pair = data.pair(0)
         assert len(data) == 1 and pair.instruction == list(RECORDS.values())[k][0]
+        assert pair.sided == file.startswith(("GIER", "meta_info"))
         for at, made in (("images", pair.before), ("after", pair.after)):
             with Image.open(tmp_path / at / list(RECORDS)[k]) as im:
                 assert np.array_equal(made, np.asarray(im))
@@ -956,6 +993,7 @@ def test_gier_is_asked_in_the_words_of_all_who_were_asked(tmp_path: Path, capsys
         train = open_edits(tmp_path, "train")
     assert len(train) == 1 and train.versions(0) == 3
     assert [train.pair(0, v).instruction for v in range(3)] == ["turn it grey", "less colour", "make it old"]
+    assert train.pair(0).sided  # the release's flip_prob of it is 0
     with Image.open(tmp_path / "warped" / "a_1.jpg") as im:
         assert np.array_equal(train.pair(0).before, np.asarray(im))
     val = open_edits(tmp_path, "val")
@@ -2165,10 +2203,13 @@ def test_studies_of_scales_and_steps_write_pages(tmp_path: Path) -> None:
         a, b = (next(r["background"] for r in found["rows"] if (r["text"], r["image"]) == (x["text"], x[k]))
                 for k in ("from", "to"))
         assert x["more"] == pytest.approx(b - a)
+    assert ">sentence 1<" in page and "change beside them, 0 to 1" in page
     assert "What two scales trade" in page and "data:image/png;base64," in page and page.count("<svg") >= 2
     found = editors.steps(tmp_path / "e.safetensors", "edits:16:12", tmp_path / "b", (1, 2), limit=6)
     assert [r["passes"] for r in found["rows"]] == [1, 2, 1] and all(r["ms"] > 0 for r in found["rows"])
-    assert "one pass" in (tmp_path / "b" / "steps.html").read_text()
+    page = (tmp_path / "b" / "steps.html").read_text()
+    assert "one pass" in page and "steps, by their logarithm" in page
+    assert re.findall(r'<text class="tick"[^>]*text-anchor="middle">([^<]*)<', page) == ["1", "2"]
     with pytest.raises(StemmaError, match="asked for masks and points"):
         checkpoint.save(tmp_path / "p.safetensors", editor())
         editors.steps(tmp_path / "p.safetensors", "edits:16:12", tmp_path / "c", (1,), limit=3)
@@ -2198,6 +2239,11 @@ def test_sixty_fixed_prompts_are_held_against_runs(tmp_path: Path) -> None:
     assert sum(found["systems"][0]["right"]) <= 3 and found["systems"][0]["taught"] == ["recolour", "mirrored"]
     page = (tmp_path / "a" / "failures.html").read_text()
     assert "data:image/png;base64," in page and all(c in page for c in failures.CLASSES) and "not taught: count" in page
+    found_png = re.search(r"base64,([^\"]+)", page)
+    assert found_png is not None
+    drawn_ = np.asarray(Image.open(io.BytesIO(base64.b64decode(found_png[1]))))
+    lines = [[bool((part == 255).all()) for part in np.moveaxis(drawn_, axis, 0)] for axis in (0, 1)]
+    assert [sum(of) for of in lines] == [9 * show.GAP, 2 * show.GAP]  # ten rows of before, after and one run's
     for k, pair in enumerate(pairs):
         both = At(edits, 16).sized(pair) / np.float32(255)
         assert measure.scored(pair, *both, true[k].numpy())["right"] == 1, pair.instruction

@@ -21,6 +21,9 @@ _GUIDED: dict[str, Any] = {
         rich_help_panel=_PANEL)],
     "steps": Annotated[int | None, typer.Option(
         "--steps", help="Steps from noise to a picture. Its own when not given.", rich_help_panel=_PANEL)],
+    "tokenizer": Annotated[Path | None, typer.Option(
+        "--tokenizer", help="The folder with CLIP's vocab.json and merges.txt, where the model knows none or it lies "
+        "elsewhere.", rich_help_panel=_PANEL)],
 }
 DATA = "For editors pairs with instructions, or `edits[:SIZE]` (drawn)."  # of --data
 OPTIONS: dict[str, dict[str, Any]] = {  # of a common command, that this wing alone has

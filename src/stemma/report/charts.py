@@ -6,7 +6,7 @@ system, with a dash and a marker of its own so that colour is never the only sig
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
 
@@ -67,9 +67,11 @@ def marker(kind: int, x: float, y: float, size: float = 3.2, title: str = "") ->
 def line_chart(
     lines: Sequence[Line], x_label: str, y_label: str, title: str, y_max: float | None = None,
     x_max: float | None = None, markers: bool = True, y_min: float = 0.0, x_min: float = 0.0,
+    at: Mapping[float, str] | None = None,
 ) -> str:
     """Curves over a common pair of axes that begin at zero, or at `x_min` and `y_min` (above zero: with a `y_max`); an
-    empty string when there is nothing to draw."""
+    empty string when there is nothing to draw. at: what is written below the curves at which places, in the place of
+    round numbers."""
     points = [p for line in lines for p in line.points if all(map(math.isfinite, p))]
     if not points:
         return ""
@@ -81,13 +83,13 @@ def line_chart(
     py = lambda y: H - BOTTOM - (H - TOP - BOTTOM) * (min(max(y, y_min), top) - y_min) / (top - y_min)
     out = [f'<svg viewBox="0 0 {W} {H}" role="img" aria-label="{escape(title, quote=True)}" class="chart">'
            f'<title>{escape(title)}</title>']
-    rows, columns = ticks(y_min, top), ticks(x_min, right, 6)
+    rows, round_ = ticks(y_min, top), ticks(x_min, right, 6)
     for t in rows:
         out.append(f'<line class="grid" x1="{LEFT}" x2="{W - RIGHT}" y1="{py(t):.1f}" y2="{py(t):.1f}"/>'
                    f'<text class="tick" x="{LEFT - 8}" y="{py(t) + 4:.1f}" text-anchor="end">{plain(t, rows)}</text>')
-    for t in columns:
+    for t, said in (at or {t: plain(t, round_) for t in round_}).items():
         out.append(f'<text class="tick" x="{px(t):.1f}" y="{H - BOTTOM + 20}" text-anchor="middle">'
-                   f'{plain(t, columns)}</text>')
+                   f'{escape(said)}</text>')
     out.append(f'<line class="axis" x1="{LEFT}" x2="{W - RIGHT}" y1="{py(y_min):.1f}" y2="{py(y_min):.1f}"/>')
     out.append(f'<text class="label" x="{(LEFT + W - RIGHT) / 2}" y="{H - 4}" '
                f'text-anchor="middle">{escape(x_label)}</text>')

@@ -230,14 +230,14 @@ def _judged(steady: dict[str, dict[str, bool]]) -> str:
 def scales_page(r: dict[str, Any]) -> str:
     """The study as one page."""
     parts = []
-    for key, name in (("right", "edits made"), ("background", "change beside them")):
-        lines = [charts.Line(k, f"sentence {t}", tuple((x["image"], float(x[key])) for x in r["rows"]
+    for key, name in (("right", "edits made, share"), ("background", "change beside them, 0 to 1")):
+        lines = [charts.Line(k, f"sentence {float(t):g}", tuple((x["image"], float(x[key])) for x in r["rows"]
                                                        if str(x["text"]) == t and x[key] is not None))
                  for k, t in enumerate(r["steady"]["background"])]
         parts.append(tag("div", charts.line_chart(lines, "scale of the picture", name, f"{name} by both scales",
                                                   x_min=min(x["image"] for x in r["rows"]))))
     if all(k in x for x in r["rows"] for k in JUDGED):
-        lines = [charts.Line(k, f"sentence {t}", tuple((float(x["clip_picture"]), float(x["clip_direction"]))
+        lines = [charts.Line(k, f"sentence {float(t):g}", tuple((float(x["clip_picture"]), float(x["clip_direction"]))
                                                        for x in r["rows"] if str(x["text"]) == t))
                  for k, t in enumerate(r["steady"]["background"])]
         (left, right), (low, high) = (charts.around([p[k] for x in lines for p in x.points]) for k in (0, 1))
@@ -255,11 +255,13 @@ def scales_page(r: dict[str, Any]) -> str:
     heads = ("sentence", "picture", "edits made", "change beside them", *judged.values())
     return _page("What two scales trade", scales_answer(r), f"{r['paper']}, {r['edits']} edits of {r['data']} "
                  f"({r['split']}).", charts.legend(lines), tag("div", *parts, cls="two"), figure,
-                 _rows(heads, [(x["text"], x["image"], x["right"], x["background"], *(x[k] for k in judged))
+                 _rows(heads, [(f"{x['text']:g}", f"{x['image']:g}", x["right"], x["background"],
+                                *(x[k] for k in judged))
                                for x in r["rows"]]),
                  remark("What each rise of the picture's scale adds to the change beside the edits, edit by edit:"),
                  _rows(("sentence", "picture from", "to", "more change", "interval"),
-                       [(x["text"], x["from"], x["to"], None if x["more"] is None else f"{x['more']:+.4f}",
+                       [(*(f"{x[k]:g}" for k in ("text", "from", "to")),
+                         None if x["more"] is None else f"{x['more']:+.4f}",
                          x["interval"] and f"{x['interval'][0]:+.4f} to {x['interval'][1]:+.4f}")
                         for x in r["rises"]]))
 
@@ -272,7 +274,7 @@ def steps_answer(r: dict[str, Any]) -> str:
     one = r["rows"][-1]
     return (f"Masks are as good as they get ({enough['iou']:.3f} IoU) at {enough['way']}; {most['way']} have "
             f"{most['iou']:.3f}, and one pass read linearly {one['iou']:.3f}, in {one['ms']:.1f} ms of the processor "
-            f"against {enough['ms']:.1f}.")
+            f"against {enough['ms']:.1f} of {enough['way']}.")
 
 
 def steps_page(r: dict[str, Any]) -> str:
@@ -284,9 +286,11 @@ def steps_page(r: dict[str, Any]) -> str:
     heads = ("way", "ms of processor", "edits made", "mask IoU", "points found", "false area")
     return _page("How many steps does an answer take?", steps_answer(r), f"{r['paper']}, {r['edits']} edits of "
                  f"{r['data']} ({r['split']}). The linear reading is asked for masks alone.", charts.legend(lines),
-                 tag("div", charts.line_chart(lines, "log10 of the number of steps", "share", "Answers by steps"),
+                 tag("div", charts.line_chart(lines, "steps, by their logarithm", "share", "Answers by steps",
+                                          at={float(np.log10(x["passes"])): str(x["passes"])
+                                              for x in r["rows"][:-1]}),
                      style="max-width:40rem"),
-                 _rows(heads, [(x["way"], x["ms"], x["right"], x["iou"], x["found"], x["false_area"])
+                 _rows(heads, [(x["way"], f"{x['ms']:.1f}", x["right"], x["iou"], x["found"], x["false_area"])
                                for x in r["rows"]]))
 
 

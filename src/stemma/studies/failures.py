@@ -28,6 +28,7 @@ from ..data.editing.drawn import KINDS
 from ..data.editing.hard import Hard
 from ..data.editing.loading import At
 from ..engine.editing import measure
+from ..engine.editing.show import spaced
 from ..engine.running import checkpoint
 from ..engine.running.progress import going
 from ..report.sheet import grid, leaf, remark
@@ -91,9 +92,9 @@ def picture(edits: Hard, made: Sequence[torch.Tensor]) -> str:
         for m in made:
             image = (m[k].clamp(0, 1) * 255).round().byte().permute(1, 2, 0).numpy()
             cells.append(np.asarray(Image.fromarray(image).resize((SIDE, SIDE), Image.Resampling.NEAREST)))
-        rows.append(np.concatenate(cells, 1))
+        rows.append(spaced(cells, 1))
     file = io.BytesIO()
-    Image.fromarray(np.concatenate(rows)).save(file, "PNG")
+    Image.fromarray(spaced(rows, 0)).save(file, "PNG")
     return base64.b64encode(file.getvalue()).decode()
 
 

@@ -15,7 +15,8 @@ split         train, val or test, where the list holds several; without, the fir
 
 Of several instructions training takes another at each visit; else each is asked once, with its pair. Pictures are
 found by the end of their paths, which may be another machine's. GIER: Shi et al., 2020; the release of
-InstructDiffusion reads it with the first of warped/ and images/ that holds a picture (dataset/editing).
+InstructDiffusion reads it with the first of warped/ and images/ that holds a picture (dataset/editing). Pairs of GIER
+and of its meta_info are not mirrored in training, as in its configuration: their sentences speak of left and right.
 """
 from __future__ import annotations
 
@@ -38,6 +39,7 @@ from .folders import RECORD, Entry, Folder, as_list
 from .pairs import Pair
 
 STEMS = ("edits", "pairs", "metadata", "GIER", "GIER_new", "meta_info", "magic_train")
+SIDED = ("GIER", "GIER_new", "meta_info")  # what InstructDiffusion's release mirrors nothing of
 OWN = STEMS[:2]  # names that people give: what is called so is a list of edits and nothing else
 TABLES, LINES = (".csv", ".tsv"), (".jsonl", ".ndjson")
 ENDINGS = (".json", *LINES, *TABLES)
@@ -54,7 +56,9 @@ _HEAD = 1 << 16  # bytes of a list in which its first record stands, or the name
 
 @dataclass
 class Listed(Folder):
-    """A split of a list. An entry's instruction is its instructions, a line each."""
+    """A split of a list. An entry's instruction is its instructions, a line each; `sided` is that of each pair."""
+
+    sided: bool = False
 
     def versions(self, i: int) -> int:
         return len(self.entries[i].instruction.split("\n"))
@@ -62,7 +66,7 @@ class Listed(Folder):
     def pair(self, i: int, version: int = 0) -> Pair:
         """Raises `DataError` for pictures that are missing, damaged or of two sizes."""
         said = self.entries[i].instruction.split("\n")
-        return replace(super().pair(i), instruction=said[version % len(said)])
+        return replace(super().pair(i), instruction=said[version % len(said)], sided=self.sided)
 
 
 def lists_at(path: Path) -> dict[str, Path]:
@@ -183,7 +187,8 @@ def open_listed(path: Path, split: str, follow_links: bool = False) -> Listed:
     if split not in there:
         named = any(_split(r) for _, r in records)
         records = [x for x in records if _split(x[1]) == split] if named else folders.part_of(records, split)[1]
-    out = Listed(path, "edits", split, [], hashlib.sha256(f"{digest} {split}".encode()).hexdigest(), follow_links)
+    out = Listed(path, "edits", split, [], hashlib.sha256(f"{digest} {split}".encode()).hexdigest(), follow_links,
+                 sided=file.stem in SIDED)
     pictures = Pictures(path, follow_links=follow_links)
     where = pictures.below(file.parent)
     for at, r in records:

@@ -19,7 +19,7 @@ from ...core.paper import Paper
 from ...core.types import StemmaError
 from ...data.editing.pairs import info_of
 from ...parts.editing.noise import Noise
-from ...parts.editing.published import library
+from ...parts.editing.published import WORDS, lacking, library
 from ..running import checkpoint
 from ..running.foreign import read_state
 
@@ -29,6 +29,7 @@ LDM = {"unet": "model.diffusion_model.", "vae": "first_stage_model.", "text_enco
 AIMS = {"epsilon": "eps", "v_prediction": "v", "sample": "x0"}
 GROWS = {"scaled_linear": "scaled-linear", "linear": "linear", "squaredcos_cap_v2": "cosine"}  # how the noise does
 OLD = {"query": "to_q", "key": "to_k", "value": "to_v", "proj_attn": "to_out.0"}  # diffusers' names of an attention
+PICKLES = (".bin", ".ckpt", ".pth", ".pt")
 HEAD = 64  # channels of a head of CLIP's
 
 State = dict[str, Tensor]
@@ -43,12 +44,16 @@ def bring(source: str | Path, paper: str | Paper = "instruct-pix2pix", preset: s
     and how that grows, are what a folder's scheduler says; without one the noise itself, as in the first release.
     """
     source, card = Path(source), papers.get(paper) if isinstance(paper, str) else paper
+    if card.task != "editing":
+        raise StemmaError(f"{card.cli_name} is no editor; name one with --paper")
     states, configs = _folder(source) if source.is_dir() else _file(source)
     words = Path(tokenizer) if tokenizer is not None else source / "tokenizer"
-    if tokenizer is not None and not (words / "vocab.json").is_file():
-        raise StemmaError(f"no vocab.json in {words}; name the folder `tokenizer` of a checkpoint")
+    lack = lacking(words)
+    if lack and (tokenizer is not None or len(lack) < len(WORDS)):
+        raise StemmaError(f"no {lack[0]} in {words}; name the folder `tokenizer` of a checkpoint"
+                          + ("" if tokenizer is not None else " with --tokenizer, or fetch it again"))
     sets = _sets(configs, source)
-    if (words / "vocab.json").is_file():
+    if not lack:
         sets["text.files"] = str(words.resolve())
     model: Any = checkpoint.build(card, preset, sets=sets, info=info_of(source.stem, "edits", ("edit",)))
     for name, own in (("unet", model.net.unet), ("vae", model.codec.vae), ("text_encoder", model.text.clip)):
@@ -61,6 +66,8 @@ def bring(source: str | Path, paper: str | Paper = "instruct-pix2pix", preset: s
             state = {_matching(k, bare): v for k, v in state.items() if k != "text_projection.weight"}
         _fits(state, bare, f"{source}, {name}")
         own.load_state_dict(state)
+    if not lack:
+        model.text.read_with(words.resolve())
     return model
 
 
@@ -121,7 +128,9 @@ def _weights(folder: Path, stem: str) -> list[Path]:
 
 
 def _tensors(file: Path) -> State:
-    pickles = [p for p in (file.with_suffix(s) for s in (".bin", ".ckpt", ".pth", ".pt")) if p.is_file()]
+    pickles = [p for p in (file.with_suffix(s) for s in PICKLES) if p.is_file()]
+    if file.suffix not in (".safetensors", *PICKLES) and file.is_file():
+        raise StemmaError(f"{file} is no file of weights that is read; name a folder of diffusers, or a .safetensors")
     if file.suffix != ".safetensors" or not file.is_file() and pickles:
         other = pickles[0] if pickles else file
         if not other.is_file():

@@ -242,15 +242,26 @@ def scales(model: nn.Module, text: float | None, image: float | None) -> tuple[f
     return own.text if text is None else text, own.image if image is None else image
 
 
+def reading(m: Any, tokenizer: str | Path | None) -> None:
+    """Let an editor read sentences with the vocabulary in a folder, where one is named. Raises `StemmaError` where it
+    cannot be read, or this editor reads without one."""
+    if tokenizer is None:
+        return
+    if not hasattr(m.text, "read_with"):
+        raise StemmaError(f"{m.paper.cli_name}, preset {m.preset}, reads sentences without a vocabulary; leave "
+                          "--tokenizer out")
+    m.text.read_with(tokenizer)
+
+
 def evaluate(
     model: nn.Module | Run | str | Path, data: Any = None, *, split: str = "val", limit: int | None = None,
     which: str = "best", batch: int = 50, device: str = "auto", text_guidance: float | None = None,
     image_guidance: float | None = None, steps: int | None = None, progress: bool = False,
-    clip: str | Path | None = None,
+    clip: str | Path | None = None, tokenizer: str | Path | None = None,
 ) -> dict[str, Any]:
     """Measure an editor on the edits of `split` of `data`, of the kinds that it is trained on (`measure`), beside the
     picture as it was ("copy"), the sentence alone ("words": it is shown no picture) and a net that has learned nothing
-    ("untrained"). clip: the folder of a CLIP that judges.
+    ("untrained"). clip: the folder of a CLIP that judges. tokenizer: of CLIP's vocabulary (`reading`).
     Of one that marks things on drawn pictures also what comes out of its masks (`derive.derived`). Where edits follow
     upon each other, also what becomes of their sessions ("in_turn": `sessions.in_turn`, with what the pictures as they
     were would have as its "copy").
@@ -261,6 +272,7 @@ def evaluate(
     m: Any = checkpoint.resolve(model, which)
     if (data := learned_from(model) if data is None else data) is None:
         raise StemmaError("name the edits to measure on with --data: drawn ones (edits:64), or a folder")
+    reading(m, tokenizer)
     given = text_guidance is not None or image_guidance is not None
     text, image = scales(m, text_guidance, image_guidance) if given else (None, None)
     whole = held_out(data, m.spec.tasks, split, None)
@@ -294,4 +306,4 @@ def evaluate(
 
 
 __all__ = ["BARE", "Made", "by_kind", "copying", "editing", "evaluate", "held_out", "marked_well", "means", "measure",
-           "scales", "scored", "untrained"]
+           "reading", "scales", "scored", "untrained"]

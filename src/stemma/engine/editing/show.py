@@ -20,7 +20,7 @@ from ..running.asked import Asked, find_pictures
 from ..running.devices import pick_device
 from ..running.progress import counting
 from ..running.runs import Run
-from .measure import Made, scales
+from .measure import Made, reading, scales
 
 TALL = 192  # least height of a strip, pixels: small pictures are enlarged by whole numbers
 GAP = 4  # pixels between pictures, white: grounds are often grey
@@ -71,7 +71,7 @@ def predict(
     model: nn.Module | Run | str | Path, images: Any = None, out: str | Path | None = None, *, instruction: str
     | None = None, text_guidance: float | None = None, image_guidance: float | None = None, steps: int | None = None,
     seed: int = 0, size: int | None = None, vary: bool = False, which: str = "best", device: str = "auto",
-    pictures: bool = True, progress: bool = False,
+    pictures: bool = True, progress: bool = False, tokenizer: str | Path | None = None,
 ) -> list[dict[str, Any]]:
     """Edit pictures as `instruction` says. One dict a picture: `file`, `file_name`, `instruction`, `before` and `after`
     uint8 (H, W, 3) at the network's size, `changed` (mean change of a colour, 0..1), `size` and `whole` ([width,
@@ -79,6 +79,7 @@ def predict(
 
     size: of the longer side, about (`fitted`); that at which it learned where not given. vary: each picture has scales
     of its own, up to a fifth less or more, that the seed draws (the released `edit_app.py`).
+    tokenizer: the folder of CLIP's vocabulary, where the model knows none or it lies elsewhere (`measure.reading`).
     out: a folder for NAME.png (before, after, what changed), NAME-edited.png and predictions.json. An empty instruction
     gives the picture back. Raises `StemmaError` without pictures or instruction, for a scale that is no number of 0 or
     more, and where something stands in the way of a result.
@@ -89,6 +90,7 @@ def predict(
                           "--instruction")
     if images is None or isinstance(images, (list, tuple)) and not images:
         raise StemmaError(f"{m.paper.cli_name} edits pictures; name pictures: files, a folder, or a pattern in quotes")
+    reading(m, tokenizer)
     text, image = scales(m, text_guidance, image_guidance)
     is_seed(seed)
     at_least(1, size=size)

@@ -150,22 +150,32 @@ class Bipartite:
         iou = iou.masked_fill(~t.valid[..., None], -1.0)
         best, index = iou.max(1)
         state = (best > self.pos).long()
-        worth, choice = iou.topk(min(n, a), dim=2)  # B N K
-        taken = torch.full((b, n), a, dtype=torch.long, device=iou.device)  # a: none
+        # objects of all pictures in one list, R, from which those that have a box, or can have none, are dropped
         rows = torch.arange(n, device=iou.device)
+        live = torch.arange(b * n, device=iou.device)
+        start = live // n * a  # boxes of all pictures in one row too
+        worth, choice = iou.flatten(0, 1).topk(min(n, a), dim=1)  # R K
+        choice = choice + start[:, None]
+        taken = torch.full((b * n,), b * a, dtype=torch.long, device=iou.device)  # b * a: none
         for turn in range(n):
-            best, at = worth.max(2)
-            box = choice.gather(2, at[..., None])[..., 0]
-            most = iou.new_full((b, a), -1.0).scatter_reduce(1, choice.flatten(1), worth.flatten(1), "amax")
-            won = (best > 1e-6) & (best >= most.gather(1, box))
-            if turn % 4 == 3 and not torch.compiler.is_compiling() and not bool(won.any()):
-                break  # looked at now and then, because a device is waited for
-            first = rows.new_full((b, a), n).scatter_reduce(1, box, torch.where(won, rows, n), "amin")
-            won = won & (first.gather(1, box) == rows)
-            taken = torch.where(won, box, taken)
-            gone = torch.zeros(b, a + 1, dtype=torch.bool, device=iou.device)
-            gone = gone.scatter(1, torch.where(won, box, a), True).gather(1, choice.flatten(1)).view_as(choice)
-            worth = worth.masked_fill(won[..., None] | gone, -1.0)
+            best, at = worth.max(1)
+            # looked at now and then on a device, because it is waited for
+            if (iou.device.type == "cpu" or turn % 4 == 3) and not torch.compiler.is_compiling():
+                left = (best > 1e-6).nonzero()[:, 0]
+                if len(left) == 0:
+                    break
+                if len(left) < len(live):
+                    live, worth, choice, best, at = (v[left] for v in (live, worth, choice, best, at))
+            box = choice.gather(1, at[:, None])[:, 0]
+            most = iou.new_full((b * a,), -1.0).scatter_reduce(0, choice.flatten(), worth.flatten(), "amax")
+            won = (best > 1e-6) & (best >= most.gather(0, box))
+            first = live.new_full((b * a,), b * n).scatter_reduce(0, box, torch.where(won, live, b * n), "amin")
+            won = won & (first.gather(0, box) == live)
+            taken = taken.scatter(0, live, torch.where(won, box, taken.gather(0, live)))
+            gone = torch.zeros(b * a + 1, dtype=torch.bool, device=iou.device)
+            gone = gone.scatter(0, torch.where(won, box, b * a), True).gather(0, choice.flatten()).view_as(choice)
+            worth = worth.masked_fill(won[:, None] | gone, -1.0)
+        taken = torch.where(taken < b * a, taken - start, a).view(b, n)
         room = torch.zeros(b, 1, dtype=torch.long, device=iou.device)  # the place of those without a box
         state = torch.cat([state, room], 1).scatter(1, taken, 1)[:, :a]
         index = torch.cat([index, room], 1).scatter(1, taken, rows.expand(b, -1))[:, :a]

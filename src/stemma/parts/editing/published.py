@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from ...core.part import In
 from ...core.types import StemmaError
 
+WORDS = ("vocab.json", "merges.txt")  # files of CLIP's vocabulary
 BEGIN, END = 49406, 49407  # of a sentence, in CLIP's table; the rest is filled with the end
 
 
@@ -28,6 +29,11 @@ def library(name: str) -> ModuleType:
     except ImportError as error:
         raise StemmaError(f"the published editors need {name}: pip install 'stemma-vision[editing]' "
                           f"({error})") from error
+
+
+def lacking(folder: Path) -> list[str]:
+    """Which files of CLIP's vocabulary a folder has not."""
+    return [name for name in WORDS if not (folder / name).is_file()]
 
 
 class LatentUNet(nn.Module):
@@ -116,15 +122,30 @@ class ClipText(nn.Module):
 
     def _read(self) -> Any:
         folder = Path(self.files)
-        if not self.files or not all((folder / name).is_file() for name in ("vocab.json", "merges.txt")):
-            said = f"no vocab.json and merges.txt in {self.files}" if self.files else "it was not told where it is"
+        if not self.files or (lack := lacking(folder)):
+            said = f"no {' and '.join(lack)} in {self.files}" if self.files else "it was not told where it is"
             raise StemmaError("this editor reads sentences with CLIP's vocabulary, which no package brings: " + said
-                              + "; say --set text.files=FOLDER, the folder `tokenizer` of a checkpoint")
-        return library("transformers").CLIPTokenizer(str(folder / "vocab.json"), str(folder / "merges.txt"))
+                              + "; say --tokenizer FOLDER, the folder `tokenizer` of a checkpoint (in training --set "
+                              "text.files=FOLDER)")
+        try:
+            found: Any = library("transformers").CLIPTokenizer(*(str(folder / name) for name in WORDS))
+            most = max(found.get_vocab().values())
+        except Exception as error:  # the tokenizers' own are of no narrower kind
+            raise StemmaError(f"{' and '.join(WORDS)} in {folder} cannot be read as CLIP's vocabulary "
+                              f"({str(error)[:200]}); fetch them again") from None
+        if most >= self.words:
+            raise StemmaError(f"the vocabulary in {folder} has a word of number {most}, and this text encoder knows "
+                              f"{self.words}; name the folder `tokenizer` of the same checkpoint")
+        return found
+
+    def read_with(self, folder: str | Path) -> None:
+        """Read sentences with the vocabulary in another folder. Raises `StemmaError` where it cannot be read."""
+        self.files = str(folder)
+        self._tokenizer = self._read()
 
     def forward(self, tokens: Int[Tensor, "B L"]) -> Float[Tensor, "B L D"]:
         said: Tensor = self.clip(tokens)[0]
         return said
 
 
-__all__ = ["ClipText", "LatentCodec", "LatentUNet", "library"]
+__all__ = ["WORDS", "ClipText", "LatentCodec", "LatentUNet", "lacking", "library"]
