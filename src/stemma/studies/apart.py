@@ -36,6 +36,7 @@ from . import Asked, begun, keep, natural, say
 HORIZONS = (1, 5, 15, 45)
 Agent = dict[str, Any]
 LIFE = "recipe.life.then"
+BUDGET = {"foresight": "300steps", "controllers": "100000steps"}  # a controller is done by itself before
 
 
 def sized(deter: int, hidden: int, classes: int) -> Agent:
@@ -105,9 +106,9 @@ def once(what: str, name: str, out: Path, seed: int, budget: str, episodes: int)
     return row | {"found": [spread["mean"]], "interval": spread["interval"]}
 
 
-def study(what: str, out: str | Path, seeds: int = 3, budget: str = "300steps", episodes: int = 32) -> dict[str, Any]:
+def study(what: str, out: str | Path, seeds: int = 3, budget: str = "", episodes: int = 32) -> dict[str, Any]:
     """The study's record; what is finished of it stays in `out` and is not done again."""
-    out = Path(out)
+    out, budget = Path(out), budget or BUDGET[what]
     file = out / "apart.json"
     outputs.claim([file])
     paper, world, common, own = QUESTIONS[what]
@@ -149,7 +150,8 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("what", choices=tuple(QUESTIONS), help="how far models of several sizes foresee, or what "
                         "controllers of several kinds earn")
     parser.add_argument("--seeds", type=natural, default=3)
-    parser.add_argument("--budget", default="300steps")
+    parser.add_argument("--budget", default="", help="of each agent; without, " + ", ".join(
+        f"{v} for {k}" for k, v in BUDGET.items()))
     parser.add_argument("--episodes", type=natural, default=32, help="fresh ones that each is asked on")
     parser.add_argument("--out", default="")
     a = parser.parse_args(argv)
